@@ -1,0 +1,417 @@
+//! Every key of an experiment file: meaning, unit, default and range. The JSON Schema is made from these types.
+
+use std::fmt;
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::kinds::{
+    Activation, BackendKind, ClassWeights, Fill, Initializer, Interpolation, Monitor, OptimizerKind, Padding, Schedule,
+};
+use super::source::Source;
+
+/// Experiment file of emo-runner.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields, title = "emo-runner experiment")]
+pub struct Experiment {
+    /// Name of the experiment, for reports. Default: the file's name without `.toml`.
+    #[serde(default)]
+    #[schemars(length(min = 1, max = 100))]
+    pub(super) name: String,
+    /// What the experiment is about, in a sentence.
+    #[serde(default)]
+    pub(super) description: String,
+    /// Words to find the experiment by.
+    #[serde(default)]
+    #[schemars(inner(length(min = 1)))]
+    pub(super) tags: Vec<String>,
+    /// Seed of every random number: split, first weights, order, augmentation, dropout.
+    #[serde(default = "seed")]
+    #[schemars(range(min = 0, max = 9_223_372_036_854_775_807_i64))]
+    pub(super) seed: u64,
+    /// Where the computation happens.
+    #[serde(default)]
+    pub(super) backend: BackendKind,
+    /// The images.
+    pub(super) data: Data,
+    /// Which images are trained on, which tested on.
+    #[serde(default)]
+    pub(super) split: Split,
+    /// Random variation of training images, as Keras's ImageDataGenerator means it. Left out: none.
+    #[serde(default)]
+    pub(super) augment: Augment,
+    /// The network. Left out: the published one.
+    #[serde(default)]
+    pub(super) model: Model,
+    /// The training. Left out: the published one.
+    #[serde(default)]
+    pub(super) train: Train,
+}
+
+fn seed() -> u64 {
+    21
+}
+
+/// The images.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Data {
+    /// A folder with a folder for each class at any depth, a `.zip` of one, `builtin:emoji` or `builtin:faces`. A
+    /// relative path starts at the experiment file's folder.
+    pub(super) source: Source,
+    /// Names of the class folders: class 0, then class 1, the "positive" one.
+    #[serde(default = "classes")]
+    #[schemars(inner(length(min = 1)))]
+    pub(super) classes: [String; 2],
+    /// Height and width in pixels that every image is brought to.
+    #[serde(default = "image_size")]
+    pub(super) image_size: ImageSize,
+    /// How images are brought to size.
+    #[serde(default)]
+    pub(super) interpolation: Interpolation,
+    /// Go on even if more than 5 % of the images are broken.
+    #[serde(default)]
+    pub(super) skip_broken: bool,
+}
+
+fn classes() -> [String; 2] {
+    ["Negative".to_owned(), "Positive".to_owned()]
+}
+
+fn image_size() -> ImageSize {
+    ImageSize { height: 400, width: 500 }
+}
+
+/// Height and width in pixels, written `[400, 500]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "[usize; 2]", into = "[usize; 2]")]
+pub struct ImageSize {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+impl From<[usize; 2]> for ImageSize {
+    fn from([height, width]: [usize; 2]) -> Self {
+        Self { height, width }
+    }
+}
+
+impl From<ImageSize> for [usize; 2] {
+    fn from(size: ImageSize) -> Self {
+        [size.height, size.width]
+    }
+}
+
+impl fmt::Display for ImageSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.height, self.width)
+    }
+}
+
+impl JsonSchema for ImageSize {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ImageSize".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "array",
+            "items": { "type": "integer", "minimum": 1, "maximum": 8192 },
+            "minItems": 2,
+            "maxItems": 2
+        })
+    }
+}
+
+/// Which images are trained on, which tested on. Every class is cut by itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub struct Split {
+    /// Share of every class that goes to the test set.
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    pub(super) test: f64,
+    /// Share of what is left of every class that goes to the validation set, for choosing and stopping.
+    #[schemars(extend("minimum" = 0, "exclusiveMaximum" = 1))]
+    pub(super) validation: f64,
+    /// Keep files with equal content on one side of the split.
+    pub(super) keep_duplicates_together: bool,
+}
+
+impl Default for Split {
+    fn default() -> Self {
+        Self { test: 0.2, validation: 0.0, keep_duplicates_together: false }
+    }
+}
+
+/// Random variation of training images, as Keras's ImageDataGenerator means it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub struct Augment {
+    /// Largest rotation in degrees, either way.
+    #[schemars(extend("minimum" = 0, "maximum" = 180))]
+    pub(super) rotation: f64,
+    /// Keras's `width_shift_range`: largest shift as a share of the width.
+    #[schemars(extend("minimum" = 0, "maximum" = 1))]
+    pub(super) width_shift: f64,
+    /// Keras's `height_shift_range`: largest shift as a share of the height.
+    #[schemars(extend("minimum" = 0, "maximum" = 1))]
+    pub(super) height_shift: f64,
+    /// Largest shear in degrees, as in Keras: the tutorial's 0.2 is a fifth of a degree.
+    #[schemars(extend("minimum" = 0, "exclusiveMaximum" = 90))]
+    pub(super) shear: f64,
+    /// Zoom between 1 - zoom and 1 + zoom, drawn for each axis by itself.
+    #[schemars(extend("minimum" = 0, "exclusiveMaximum" = 1))]
+    pub(super) zoom: f64,
+    /// Mirror every other image left to right.
+    pub(super) horizontal_flip: bool,
+    /// What stands outside the warped image.
+    pub(super) fill: Fill,
+}
+
+/// The network: blocks of convolutions with a max-pool after each, dense layers with ReLU, one output.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub struct Model {
+    /// A block for each list: its convolutions' filters, then one max-pool.
+    #[schemars(length(min = 1), inner(length(min = 1), inner(range(min = 1, max = 4096))))]
+    pub(super) conv: Vec<Vec<usize>>,
+    /// Side of every convolution's kernel in pixels.
+    #[schemars(range(min = 1, max = 31))]
+    pub(super) kernel: usize,
+    /// Stride of every convolution in pixels.
+    #[schemars(range(min = 1, max = 16))]
+    pub(super) stride: usize,
+    /// Padding of every convolution.
+    pub(super) padding: Padding,
+    /// What follows every convolution.
+    pub(super) activation: Activation,
+    /// First weights of convolutions; dense layers have he_normal, the output glorot_uniform.
+    pub(super) initializer: Initializer,
+    /// Batch normalisation between each convolution and its activation.
+    pub(super) batch_norm: bool,
+    /// Side and stride of every max-pool in pixels.
+    #[schemars(range(min = 1, max = 16))]
+    pub(super) pool: usize,
+    /// Units of every dense layer before the output.
+    #[schemars(inner(range(min = 1, max = 65_536)))]
+    pub(super) dense: Vec<usize>,
+    /// Share of units dropped after every dense layer in training.
+    #[schemars(extend("minimum" = 0, "exclusiveMaximum" = 1))]
+    pub(super) dropout: f64,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self {
+            conv: vec![vec![64, 64], vec![128, 128]],
+            kernel: 3,
+            stride: 2,
+            padding: Padding::Valid,
+            activation: Activation::Linear,
+            initializer: Initializer::GlorotUniform,
+            batch_norm: false,
+            pool: 2,
+            dense: vec![256, 512],
+            dropout: 0.5,
+        }
+    }
+}
+
+/// The training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub struct Train {
+    /// Passes over the training images.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub(super) epochs: usize,
+    /// Images a step; the last step of an epoch may have fewer.
+    #[schemars(range(min = 1, max = 65_536))]
+    pub(super) batch_size: usize,
+    /// The rule that moves the weights.
+    pub(super) optimizer: OptimizerKind,
+    /// Learning rate of the first epoch.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 10))]
+    pub(super) learning_rate: f64,
+    /// How the learning rate changes from epoch to epoch.
+    pub(super) schedule: Schedule,
+    /// Epochs between two changes of `schedule = "step"`.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub(super) step_every: usize,
+    /// Factor of each change of `schedule = "step"`.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
+    pub(super) step_factor: f64,
+    /// Weight decay of adamw and sgd.
+    #[schemars(extend("minimum" = 0, "maximum" = 1))]
+    pub(super) weight_decay: f64,
+    /// Whether classes of different size weigh the same in the loss.
+    pub(super) class_weights: ClassWeights,
+    /// Stop when the validation set shows no progress; needs `split.validation`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) early_stopping: Option<EarlyStopping>,
+}
+
+impl Default for Train {
+    fn default() -> Self {
+        Self {
+            epochs: 10,
+            batch_size: 32,
+            optimizer: OptimizerKind::Adam,
+            learning_rate: 1e-3,
+            schedule: Schedule::Constant,
+            step_every: 10,
+            step_factor: 0.1,
+            weight_decay: 0.0,
+            class_weights: ClassWeights::None,
+            early_stopping: None,
+        }
+    }
+}
+
+/// Stop when the validation set shows no progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub struct EarlyStopping {
+    /// What must get better.
+    pub(super) monitor: Monitor,
+    /// Epochs without progress after which training stops.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub(super) patience: usize,
+}
+
+impl Default for EarlyStopping {
+    fn default() -> Self {
+        Self { monitor: Monitor::ValLoss, patience: 5 }
+    }
+}
+
+/// Read access to fields, under their names.
+macro_rules! getters {
+    ($type:ident { $($(#[$meta:meta])* $field:ident: $result:ty = $value:expr;)+ }) => {
+        impl $type {
+            $(
+                #[doc = concat!("The key `", stringify!($field), "`, see the schema for its meaning and range.")]
+                pub fn $field(&self) -> $result {
+                    let get: fn(&Self) -> $result = $value;
+                    get(self)
+                }
+            )+
+        }
+    };
+}
+
+getters!(Experiment {
+    name: &str = |s| &s.name;
+    description: &str = |s| &s.description;
+    tags: &[String] = |s| &s.tags;
+    seed: u64 = |s| s.seed;
+    backend: BackendKind = |s| s.backend;
+    data: &Data = |s| &s.data;
+    split: &Split = |s| &s.split;
+    augment: &Augment = |s| &s.augment;
+    model: &Model = |s| &s.model;
+    train: &Train = |s| &s.train;
+});
+
+getters!(Data {
+    source: &Source = |s| &s.source;
+    classes: &[String; 2] = |s| &s.classes;
+    image_size: ImageSize = |s| s.image_size;
+    interpolation: Interpolation = |s| s.interpolation;
+    skip_broken: bool = |s| s.skip_broken;
+});
+
+getters!(Split {
+    test: f64 = |s| s.test;
+    validation: f64 = |s| s.validation;
+    keep_duplicates_together: bool = |s| s.keep_duplicates_together;
+});
+
+getters!(Augment {
+    rotation: f64 = |s| s.rotation;
+    width_shift: f64 = |s| s.width_shift;
+    height_shift: f64 = |s| s.height_shift;
+    shear: f64 = |s| s.shear;
+    zoom: f64 = |s| s.zoom;
+    horizontal_flip: bool = |s| s.horizontal_flip;
+    fill: Fill = |s| s.fill;
+});
+
+getters!(Model {
+    conv: &[Vec<usize>] = |s| &s.conv;
+    kernel: usize = |s| s.kernel;
+    stride: usize = |s| s.stride;
+    padding: Padding = |s| s.padding;
+    activation: Activation = |s| s.activation;
+    initializer: Initializer = |s| s.initializer;
+    batch_norm: bool = |s| s.batch_norm;
+    pool: usize = |s| s.pool;
+    dense: &[usize] = |s| &s.dense;
+    dropout: f64 = |s| s.dropout;
+});
+
+getters!(Train {
+    epochs: usize = |s| s.epochs;
+    batch_size: usize = |s| s.batch_size;
+    optimizer: OptimizerKind = |s| s.optimizer;
+    learning_rate: f64 = |s| s.learning_rate;
+    schedule: Schedule = |s| s.schedule;
+    step_every: usize = |s| s.step_every;
+    step_factor: f64 = |s| s.step_factor;
+    weight_decay: f64 = |s| s.weight_decay;
+    class_weights: ClassWeights = |s| s.class_weights;
+    early_stopping: Option<EarlyStopping> = |s| s.early_stopping;
+});
+
+getters!(EarlyStopping {
+    monitor: Monitor = |s| s.monitor;
+    patience: usize = |s| s.patience;
+});
+
+impl Augment {
+    /// Whether training images stay as they are.
+    pub fn is_identity(&self) -> bool {
+        Self { fill: Fill::default(), ..self.clone() } == Self::default()
+    }
+}
+
+impl Experiment {
+    /// The resolved file: every key with its value, paths absolute. It loads again to an equal experiment.
+    pub fn to_toml(&self) -> String {
+        // Strings, numbers and tables of them always have a TOML form.
+        toml::to_string(self).unwrap_or_default()
+    }
+
+    /// What identity depends on: everything but name, description, tags and where the data lie. Keys are sorted.
+    pub fn canonical_json(&self) -> String {
+        let mut value = serde_json::to_value(self).unwrap_or_default();
+        if let Some(top) = value.as_object_mut() {
+            for key in ["name", "description", "tags"] {
+                top.remove(key);
+            }
+            if let Some(data) = top.get_mut("data").and_then(|data| data.as_object_mut()) {
+                data.remove("source");
+            }
+        }
+        value.to_string()
+    }
+
+    /// Takes the source's path from `base`, and makes it absolute.
+    pub(super) fn resolve_source(&mut self, base: &Path) {
+        if let Source::Folder(path) | Source::Zip(path) = &mut self.data.source {
+            let joined = base.join(&*path);
+            *path = std::path::absolute(&joined).unwrap_or(joined);
+        }
+    }
+}

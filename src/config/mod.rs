@@ -1,0 +1,23 @@
+//! The experiment file: TOML text in, a checked [`Experiment`] out. Knows nobody else.
+//!
+//! The types in [`experiment`] carry the documentation, defaults and ranges of every key; the JSON Schema made from
+//! them ([`schema`]) is what a file is checked against, so there is one list of keys and ranges. [`document`] remembers
+//! where each key stands, [`error`] shows problems there.
+
+mod check;
+mod document;
+mod error;
+mod experiment;
+mod kinds;
+mod load;
+mod source;
+mod suggest;
+
+pub use document::Document;
+pub use error::{ConfigError, Problem};
+pub use experiment::{Augment, Data, EarlyStopping, Experiment, ImageSize, Model, Split, Train};
+pub use kinds::{
+    Activation, BackendKind, ClassWeights, Fill, Initializer, Interpolation, Monitor, OptimizerKind, Padding, Schedule,
+};
+pub use load::{Loaded, load, parse, schema};
+pub use source::{Source, UnknownBuiltin};
