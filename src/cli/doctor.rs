@@ -1,0 +1,128 @@
+//! `doctor`: what this build and this machine can do.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde::Serialize;
+
+use super::exit::Failure;
+use super::{Global, open, print, print_json};
+use crate::config::BackendKind;
+use crate::schedule::Results;
+use crate::store::Store;
+use crate::train::backend;
+use crate::train::environment::{cpu_features, host};
+
+/// Set in the process that tries a backend for the doctor: a driver may crash, and must not take the doctor along.
+pub const PROBE: &str = "EMO_RUNNER_PROBE";
+
+#[derive(Debug, Serialize)]
+struct Findings {
+    version: String,
+    host: String,
+    platform: String,
+    cpu_features: String,
+    cores: usize,
+    memory_bytes: Option<u64>,
+    backends: Vec<(String, String)>,
+    store: String,
+    cache: String,
+}
+
+/// Prints the findings.
+pub fn run(global: &Global) -> Result<(), Failure> {
+    if let Ok(name) = std::env::var(PROBE) {
+        return probe(&name);
+    }
+    let findings = examine(global);
+    if global.json {
+        return print_json(&findings);
+    }
+    let memory = findings.memory_bytes.map_or_else(|| "unknown".to_owned(), bytes);
+    let mut text = format!(
+        "emo-runner {} on {} ({})\nCPU      {} cores, {}\nMemory   {memory}\n",
+        findings.version, findings.host, findings.platform, findings.cores, findings.cpu_features
+    );
+    for (name, finding) in &findings.backends {
+        text += &format!("{name:8} {finding}\n");
+    }
+    text += &format!("Store    {}\nCache    {}\n", findings.store, findings.cache);
+    print(&text)
+}
+
+fn examine(global: &Global) -> Findings {
+    let results = Results::of_store(&global.db);
+    let backends = [BackendKind::Cpu, BackendKind::Ndarray, BackendKind::Cuda];
+    Findings {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        host: host(),
+        platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+        cpu_features: cpu_features(),
+        cores: open::threads(None),
+        memory_bytes: memory(),
+        backends: backends.map(|kind| (kind.to_string(), backend_finding(kind))).to_vec(),
+        store: store_finding(results.store()),
+        cache: cache_finding(&results.cache()),
+    }
+}
+
+/// Tries a backend in a process of its own.
+fn backend_finding(kind: BackendKind) -> String {
+    if let Err(error) = backend::check(kind) {
+        return error.to_string();
+    }
+    let probe = std::env::current_exe().and_then(|program| {
+        Command::new(program).arg("doctor").env(PROBE, kind.to_string()).stdin(Stdio::null()).output()
+    });
+    match probe {
+        Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+        Ok(output) => {
+            let text = String::from_utf8_lossy(&output.stderr);
+            let reason = text.lines().find(|line| !line.trim().is_empty() && !line.contains("panicked at"));
+            format!("does not work on this machine: {}", reason.unwrap_or("it crashed").trim())
+        }
+        Err(error) => format!("could not be tried: {error}"),
+    }
+}
+
+fn probe(name: &str) -> Result<(), Failure> {
+    let kinds = [BackendKind::Cpu, BackendKind::Ndarray, BackendKind::Cuda];
+    let kind = kinds.into_iter().find(|kind| kind.to_string() == name);
+    let kind = kind.ok_or_else(|| Failure::run(format!("There is no backend `{name}`.")))?;
+    print(&(backend::probe(kind).map_err(Failure::run)? + "\n"))
+}
+
+fn memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.trim().trim_end_matches("kB").trim().parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+}
+
+fn store_finding(path: &Path) -> String {
+    if !path.exists() {
+        return format!("{} (none yet; the first run makes it)", path.display());
+    }
+    match Store::schema_version(path) {
+        Ok(version) => format!("{} (schema {version})", path.display()),
+        Err(error) => format!("{}: {error}", path.display()),
+    }
+}
+
+fn cache_finding(path: &Path) -> String {
+    let sizes = fs::read_dir(path).into_iter().flatten().flatten().filter_map(|entry| entry.metadata().ok());
+    let used: u64 = sizes.filter(fs::Metadata::is_file).map(|metadata| metadata.len()).sum();
+    format!("{} ({})", path.display(), bytes(used))
+}
+
+/// `23.4 GiB`.
+fn bytes(count: u64) -> String {
+    let mut value = count as f64;
+    for unit in ["B", "KiB", "MiB"] {
+        if value < 1024.0 {
+            return format!("{value:.1} {unit}");
+        }
+        value /= 1024.0;
+    }
+    format!("{value:.1} GiB")
+}

@@ -1,0 +1,116 @@
+//! The command line: arguments in, a library call, printing out.
+
+mod check;
+mod data;
+mod doctor;
+pub mod exit;
+mod open;
+mod replay;
+mod report;
+mod run;
+mod schema;
+mod show;
+mod store;
+mod worker;
+
+use std::path::PathBuf;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use exit::Failure;
+
+/// Config-driven experiments with small image classifiers, and an honest word about what came out.
+#[derive(Debug, Parser)]
+#[command(name = "emo-runner", version, propagate_version = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, clap::Args)]
+struct Global {
+    /// The store; runs and the cache of decoded images lie in the same folder.
+    #[arg(long, global = true, env = "EMO_DB", value_name = "FILE", default_value = "results/emo.db")]
+    db: PathBuf,
+    /// Print the result as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Show no progress.
+    #[arg(long, short, global = true)]
+    quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run one experiment, or go on with it.
+    Run(run::Args),
+    /// List all runs, with what they are worth.
+    Report(report::Args),
+    /// Show everything about one run.
+    Show(show::Args),
+    /// Run a run again and say whether it comes out bit-identical.
+    Replay(replay::Args),
+    /// Look at, synthesize, unpack and split data.
+    #[command(subcommand)]
+    Data(data::Command),
+    /// Check experiment files without running them.
+    Check(check::Args),
+    /// Print the JSON Schema of experiment files, for completion in editors.
+    Schema,
+    /// Say what this build and this machine can do.
+    Doctor,
+    /// Look after the store.
+    #[command(subcommand)]
+    Store(store::Command),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Do one run in its folder; started by `run`.
+    #[command(hide = true)]
+    Worker(worker::Args),
+}
+
+impl Cli {
+    /// Calls the command.
+    ///
+    /// # Errors
+    /// [`Failure`] with the message to print and the exit code.
+    pub fn run(self) -> Result<(), Failure> {
+        let global = self.global;
+        match self.command {
+            Command::Run(args) => run::run(&args, &global),
+            Command::Report(args) => report::run(&args, &global),
+            Command::Show(args) => show::run(&args, &global),
+            Command::Replay(args) => replay::run(&args, &global),
+            Command::Data(command) => data::run(&command, &global),
+            Command::Check(args) => check::run(&args, &global),
+            Command::Schema => schema::run(),
+            Command::Doctor => doctor::run(&global),
+            Command::Store(command) => store::run(&command, &global),
+            Command::Completions { shell } => {
+                clap_complete::generate(shell, &mut Self::command(), "emo-runner", &mut std::io::stdout());
+                Ok(())
+            }
+            Command::Worker(args) => worker::run(&args),
+        }
+    }
+}
+
+/// Prints to stdout; a reader that has gone away (`| head`) is no error.
+fn print(text: &str) -> Result<(), Failure> {
+    use std::io::Write;
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::run(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Prints a value as JSON.
+fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    print(&(serde_json::to_string_pretty(value).map_err(Failure::run)? + "\n"))
+}

@@ -1,0 +1,41 @@
+//! What several commands begin with: an experiment whose network fits its images, the settled store.
+
+use std::path::Path;
+
+use super::Global;
+use super::exit::{Failure, USAGE};
+use crate::config::{Experiment, Loaded, load};
+use crate::model::shapes::shapes;
+use crate::schedule::Results;
+use crate::schedule::reconcile::settle;
+use crate::store::Store;
+use crate::train::backend;
+
+/// Loads an experiment file and checks all that can be checked without its data.
+pub fn experiment(path: &Path, overrides: &[String]) -> Result<Experiment, Failure> {
+    let Loaded { experiment, document } = load(path, overrides)?;
+    if let Err(error) = shapes(experiment.model(), experiment.data().image_size()) {
+        let help = format!("set data.image_size to [{}, {}] or more, or use fewer layers", error.smallest.height, error.smallest.width);
+        let message = error.to_string().trim_end_matches('.').to_owned();
+        return Err(document.problem("data.image_size", message, Some(help)).into());
+    }
+    Ok(experiment)
+}
+
+/// Refuses a backend that this build or machine does not have, before anything is decoded.
+pub fn usable_backend(experiment: &Experiment) -> Result<(), Failure> {
+    backend::check(experiment.backend()).map_err(|error| Failure::new(USAGE, error))
+}
+
+/// The store with nothing left "running" whose worker is gone.
+pub fn store(global: &Global) -> Result<(Results, Store), Failure> {
+    let results = Results::of_store(&global.db);
+    let mut store = Store::open_existing(results.store())?;
+    settle(&results, &mut store)?;
+    Ok((results, store))
+}
+
+/// Threads to compute with: what was asked for, else what the machine has.
+pub fn threads(asked: Option<usize>) -> usize {
+    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+}

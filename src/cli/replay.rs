@@ -1,0 +1,69 @@
+//! `replay`: a run again, and whether it comes out the same.
+
+use super::exit::{DATA, FAILED, Failure, INTERRUPTED};
+use super::{Global, open, print, print_json};
+use crate::config::load;
+use crate::events::{FailureKind, read_all};
+use crate::report::progress::ProgressView;
+use crate::schedule::coordinator::{RunOutcome, repeat};
+use crate::schedule::replay::{Comparison, compare};
+
+/// Arguments of `replay`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// An id, the beginning of one, the name of an experiment (its last run), or `best`.
+    run: String,
+    /// Threads to compute with; results do not depend on it. Default: all cores.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+}
+
+/// Runs the run again and compares.
+pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
+    let (results, store) = open::store(global)?;
+    let id = store.resolve(&args.run)?;
+    let original = results.run(&id);
+    let before = read_all(&original.events()).map_err(Failure::run)?;
+    let experiment = load(&original.experiment(), &[])?.experiment;
+    open::usable_backend(&experiment)?;
+    let mut view = ProgressView::new(experiment.train().epochs(), global.quiet || global.json);
+    let threads = open::threads(args.threads.map(usize::from));
+    let (folder, outcome) = repeat(&results, &id, &experiment, threads, &mut view)?;
+    view.finish();
+    match outcome {
+        RunOutcome::Completed { .. } | RunOutcome::Diverged { .. } => {}
+        RunOutcome::Interrupted => {
+            return Err(Failure::new(INTERRUPTED, "The repetition is stopped and saved; the same command goes on."));
+        }
+        RunOutcome::Failed { message, kind } => {
+            return Err(Failure::new(if kind == FailureKind::Data { DATA } else { FAILED }, message));
+        }
+    }
+    let after = read_all(&folder.events()).map_err(Failure::run)?;
+    let comparison = compare(&before, &after);
+    if global.json {
+        print_json(&comparison)?;
+    } else {
+        print(&words(&id, &comparison))?;
+    }
+    match comparison {
+        // An equal repetition has nothing to tell that the run's own folder does not.
+        Comparison::BitIdentical { .. } => std::fs::remove_dir_all(folder.path()).map_err(Failure::run),
+        Comparison::Differs { .. } => {
+            eprintln!("The repetition is kept in {}", folder.path().display());
+            Err(Failure::silent(FAILED))
+        }
+    }
+}
+
+fn words(id: &str, comparison: &Comparison) -> String {
+    match comparison {
+        Comparison::BitIdentical { epochs, predictions } => format!(
+            "Run {id} is bit-identical: data, split, losses, accuracies and weights of {epochs} epochs, \
+             {predictions} test probabilities.\n"
+        ),
+        Comparison::Differs { place, quantity, before, after } => {
+            format!("Run {id} differs, first in {place}: {quantity} was {before}, is now {after}.\n")
+        }
+    }
+}

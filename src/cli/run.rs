@@ -1,0 +1,71 @@
+//! `run`: one experiment.
+
+use std::path::PathBuf;
+
+use super::exit::{DATA, FAILED, Failure, INTERRUPTED};
+use super::{Global, open, print, print_json};
+use crate::data::source::OpenSource;
+use crate::events::FailureKind;
+use crate::report::progress::ProgressView;
+use crate::report::summary::summary;
+use crate::schedule::{Coordinator, Results, RunOutcome, RunRequest, run_key};
+
+/// Arguments of `run`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The experiment file.
+    file: PathBuf,
+    /// Override a key, for example train.epochs=3; may be given several times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Run even if the same run is completed already.
+    #[arg(long)]
+    force: bool,
+    /// Threads to compute with; results do not depend on it. Default: all cores.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+}
+
+/// Runs the experiment and prints its summary.
+pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
+    let experiment = open::experiment(&args.file, &args.overrides)?;
+    open::usable_backend(&experiment)?;
+    let results = Results::of_store(&global.db);
+    let source = OpenSource::open(experiment.data().source(), experiment.data().classes())?;
+    let fingerprint = source.fingerprint(Some(&results.cache()))?;
+    let request = RunRequest {
+        experiment: &experiment,
+        run_key: run_key(&experiment, &fingerprint.to_string()),
+        threads: open::threads(args.threads.map(usize::from)),
+        force: args.force,
+        command_line: std::env::args().collect(),
+    };
+    let mut view = ProgressView::new(experiment.train().epochs(), global.quiet || global.json);
+    let mut coordinator = Coordinator::new(results.clone())?;
+    let (folder, outcome) = coordinator.run(&request, &mut view)?;
+    view.finish();
+    let show = || -> Result<(), Failure> {
+        let detail = coordinator.store().detail(&folder.id())?;
+        if global.json { print_json(&detail) } else { print(&summary(&detail, folder.path(), results.store())) }
+    };
+    match outcome {
+        RunOutcome::Completed { fresh } => {
+            if !fresh && !global.quiet && !global.json {
+                eprintln!("This run is completed already; nothing was computed. Use --force to run it again.");
+            }
+            show()
+        }
+        RunOutcome::Diverged { .. } => {
+            show()?;
+            Err(Failure::new(FAILED, "The loss is not a finite number any more. Try a smaller train.learning_rate."))
+        }
+        RunOutcome::Interrupted => Err(Failure::new(
+            INTERRUPTED,
+            format!("Run {} is stopped and saved; the same command goes on with it.", folder.id()),
+        )),
+        RunOutcome::Failed { message, kind } => {
+            let code = if kind == FailureKind::Data { DATA } else { FAILED };
+            Err(Failure::new(code, format!("{message}\nThe run's log is {}", folder.log().display())))
+        }
+    }
+}

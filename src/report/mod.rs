@@ -1,0 +1,7 @@
+//! What the store knows, for a person to read: the summary of a run, tables, and the progress view.
+
+pub mod progress;
+pub mod summary;
+pub mod table;
+
+pub use table::Format;

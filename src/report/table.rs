@@ -1,0 +1,76 @@
+//! Tables for people, spreadsheets, documents and scripts, from the same rows.
+
+use clap::ValueEnum;
+use comfy_table::{CellAlignment, ContentArrangement, Table, TableStyle, presets};
+
+use super::summary::{duration, percent};
+use crate::evaluate::format_p;
+use crate::store::RunSummary;
+
+/// How a table is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For a terminal.
+    #[default]
+    Table,
+    /// For a document.
+    Markdown,
+    /// For a script; all columns, full precision.
+    Json,
+    /// For a spreadsheet; all columns, full precision.
+    Csv,
+}
+
+/// The report's lines in a format.
+///
+/// # Errors
+/// Only if a value cannot be written as JSON or CSV, which would be a bug.
+pub fn runs(runs: &[RunSummary], format: Format) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    Ok(match format {
+        Format::Table => grid(runs, presets::UTF8_HORIZONTAL_ONLY),
+        Format::Markdown => grid(runs, presets::ASCII_MARKDOWN),
+        Format::Json => serde_json::to_string_pretty(runs)? + "\n",
+        Format::Csv => {
+            let mut writer = csv::Writer::from_writer(Vec::new());
+            for run in runs {
+                writer.serialize(run)?;
+            }
+            String::from_utf8(writer.into_inner()?)?
+        }
+    })
+}
+
+const COLUMNS: [&str; 10] =
+    ["run", "name", "status", "accuracy", "95 % interval", "naive", "p", "AUC", "epochs", "time"];
+
+fn grid(runs: &[RunSummary], style: TableStyle) -> String {
+    let mut table = Table::new();
+    table.load_style(style).set_content_arrangement(ContentArrangement::Disabled).set_header(COLUMNS);
+    for run in runs {
+        table.add_row(cells(run));
+    }
+    for index in 3..COLUMNS.len() {
+        if let Some(column) = table.column_mut(index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
+fn cells(run: &RunSummary) -> [String; 10] {
+    let dash = || "-".to_owned();
+    [
+        run.id.clone(),
+        run.name.clone(),
+        run.status.clone(),
+        run.accuracy.map_or_else(dash, percent),
+        run.accuracy_interval().map_or_else(dash, |interval| {
+            format!("{:.1} to {}", interval.low * 100.0, percent(interval.high))
+        }),
+        run.naive_accuracy.map_or_else(dash, percent),
+        run.p_naive.map_or_else(dash, |p| format_p(p).trim_start_matches("p = ").trim_start_matches("p ").to_owned()),
+        run.auc.map_or_else(dash, |auc| format!("{auc:.3}")),
+        run.epochs.to_string(),
+        run.seconds.map_or_else(dash, duration),
+    ]
+}

@@ -1,0 +1,15 @@
+//! What makes two runs the same.
+
+use crate::config::Experiment;
+use crate::train::NUMERICS_VERSION;
+
+/// Hash of what decides a run's result: the configuration without name, description, tags and place of the data; the
+/// data's fingerprint; the version of our numerics. 64 hexadecimal digits.
+pub fn run_key(experiment: &Experiment, fingerprint: &str) -> String {
+    let mut hasher = blake3::Hasher::new_derive_key("emo-runner 2026 run key");
+    for part in [&experiment.canonical_json(), fingerprint, &NUMERICS_VERSION.to_string()] {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
+}

@@ -1,0 +1,104 @@
+//! Nothing stays "running" for ever: brings the store in line with the run folders.
+
+use std::fs;
+use std::io;
+
+use thiserror::Error;
+
+use super::coordinator::ending;
+use super::results::Results;
+use crate::config::{ConfigError, Experiment, load};
+use crate::events::{self, Event, Writer};
+use crate::model::weights;
+use crate::store::{Store, StoreError};
+use crate::train::checkpoint::Place;
+use crate::train::folder::RunFolder;
+
+/// Why the store could not be brought in line.
+#[derive(Debug, Error)]
+pub enum ReconcileError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The run folders.
+    #[error("The folder of runs cannot be read: {0}.")]
+    Folder(#[from] io::Error),
+}
+
+/// What a rebuild found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// Runs taken into the store.
+    pub runs: usize,
+    /// Folders that are no readable run, with the reason.
+    pub skipped: Vec<(String, String)>,
+}
+
+/// Takes what workers wrote while nobody read it, and marks runs whose worker is gone as interrupted.
+///
+/// # Errors
+/// When the store cannot be written.
+pub fn settle(results: &Results, store: &mut Store) -> Result<(), ReconcileError> {
+    for id in store.running()? {
+        let folder = results.run(&id);
+        if !folder.path().is_dir() {
+            continue;
+        }
+        // A worker that lives holds the lock; then the run is really running.
+        let Some(_lock) = folder.try_lock()? else { continue };
+        let Ok(experiment) = experiment_of(&folder) else { continue };
+        close_torn_run(&folder)?;
+        store.take(&id, &experiment, &events::read_all(&folder.events())?)?;
+    }
+    Ok(())
+}
+
+/// Makes the store anew from the run folders.
+///
+/// # Errors
+/// When the store cannot be written or the folder of runs cannot be read.
+pub fn rebuild(results: &Results, store: &mut Store) -> Result<Rebuilt, ReconcileError> {
+    let mut rebuilt = Rebuilt::default();
+    store.clear()?;
+    for folder in results.all_runs()? {
+        let id = folder.id();
+        let experiment = match experiment_of(&folder) {
+            Ok(experiment) => experiment,
+            Err(error) => {
+                rebuilt.skipped.push((id, error.to_string()));
+                continue;
+            }
+        };
+        if let Some(_lock) = folder.try_lock()? {
+            close_torn_run(&folder)?;
+        }
+        let lines = events::read_all(&folder.events())?;
+        if lines.is_empty() {
+            rebuilt.skipped.push((id, "it has no events".to_owned()));
+            continue;
+        }
+        store.take(&id, &experiment, &lines)?;
+        rebuilt.runs += 1;
+    }
+    Ok(rebuilt)
+}
+
+fn experiment_of(folder: &RunFolder) -> Result<Experiment, ConfigError> {
+    Ok(load(&folder.experiment(), &[])?.experiment)
+}
+
+/// Ends the event file of a run whose worker died without a word. Call it with the run's lock held.
+fn close_torn_run(folder: &RunFolder) -> io::Result<()> {
+    let lines = events::read_all(&folder.events())?;
+    let Some(last) = lines.last() else { return Ok(()) };
+    if ending(&last.event).is_some() {
+        return Ok(());
+    }
+    let place: Option<Place> = fs::exists(folder.checkpoint())
+        .unwrap_or(false)
+        .then(|| weights::read_safetensors(&folder.checkpoint()).ok())
+        .flatten()
+        .and_then(|(_, metadata)| serde_json::from_str(metadata.get("place")?).ok());
+    let (epochs_done, steps_done) = place.map_or((0, 0), |place| (place.history.len(), place.current.steps));
+    Writer::open(&folder.events())?.write(Event::Interrupted { epochs_done, steps_done })
+}

@@ -1,0 +1,286 @@
+//! Questions asked of the store, one function each.
+
+use rusqlite::{OptionalExtension, Row, params};
+use serde::Serialize;
+
+use super::{Store, StoreError};
+use crate::evaluate::{Evaluation, Interval};
+use crate::events::{Epoch, Part, Score};
+
+/// A line of `report`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunSummary {
+    /// Run id.
+    pub id: String,
+    /// Name of the experiment.
+    pub name: String,
+    /// `completed`, `running` and so on.
+    pub status: String,
+    /// Seed of the experiment.
+    pub seed: i64,
+    /// Backend with its version.
+    pub backend: String,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    /// RFC 3339, UTC; `None` while it runs.
+    pub finished_at: Option<String>,
+    /// Training and evaluation.
+    pub seconds: Option<f64>,
+    /// Complete epochs.
+    pub epochs: i64,
+    /// Trainable parameters.
+    pub parameters: Option<i64>,
+    /// Accuracy on the validation set after the last epoch, where there is one.
+    pub validation_accuracy: Option<f64>,
+    /// Loss on the validation set after the last epoch, where there is one.
+    pub validation_loss: Option<f64>,
+    /// Accuracy on the test set.
+    pub accuracy: Option<f64>,
+    /// Lower end of Wilson's 95 % interval.
+    pub accuracy_low: Option<f64>,
+    /// Upper end.
+    pub accuracy_high: Option<f64>,
+    /// Accuracy of always answering the training set's more frequent class.
+    pub naive_accuracy: Option<f64>,
+    /// Exact McNemar p against that.
+    pub p_naive: Option<f64>,
+    /// Area under the ROC curve.
+    pub auc: Option<f64>,
+    /// Images of the test set.
+    pub test_images: Option<f64>,
+    /// Why it failed, diverged or stopped early.
+    pub message: Option<String>,
+    /// BLAKE3 of the data.
+    pub fingerprint: Option<String>,
+    /// BLAKE3 of the split.
+    pub split_hash: Option<String>,
+}
+
+const SUMMARY_COLUMNS: &str = "id, name, status, seed, backend, started_at, finished_at, seconds, epochs, parameters, \
+     validation_accuracy, validation_loss, accuracy, accuracy_low, accuracy_high, naive_accuracy, p_naive, auc, \
+     test_images, message, fingerprint, split_hash";
+
+impl RunSummary {
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get("id")?,
+            name: row.get("name")?,
+            status: row.get("status")?,
+            seed: row.get("seed")?,
+            backend: row.get("backend")?,
+            started_at: row.get("started_at")?,
+            finished_at: row.get("finished_at")?,
+            seconds: row.get("seconds")?,
+            epochs: row.get("epochs")?,
+            parameters: row.get("parameters")?,
+            validation_accuracy: row.get("validation_accuracy")?,
+            validation_loss: row.get("validation_loss")?,
+            accuracy: row.get("accuracy")?,
+            accuracy_low: row.get("accuracy_low")?,
+            accuracy_high: row.get("accuracy_high")?,
+            naive_accuracy: row.get("naive_accuracy")?,
+            p_naive: row.get("p_naive")?,
+            auc: row.get("auc")?,
+            test_images: row.get("test_images")?,
+            message: row.get("message")?,
+            fingerprint: row.get("fingerprint")?,
+            split_hash: row.get("split_hash")?,
+        })
+    }
+
+    /// Wilson's interval, of a completed run.
+    pub fn accuracy_interval(&self) -> Option<Interval> {
+        Some(Interval { low: self.accuracy_low?, high: self.accuracy_high? })
+    }
+}
+
+/// Everything that `show` tells about one run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunDetail {
+    /// Its line of the report.
+    pub summary: RunSummary,
+    /// Names of class 0 and 1, once the data were read.
+    pub classes: Option<[String; 2]>,
+    /// Its metrics, when it is completed.
+    pub evaluation: Option<Evaluation>,
+    /// Its history.
+    pub epochs: Vec<Epoch>,
+    /// Files and what they are.
+    pub artifacts: Vec<(String, String)>,
+    /// Version, platform, threads, host, commit, command line: name and value.
+    pub environment: Vec<(String, String)>,
+    /// The resolved experiment file.
+    pub experiment: String,
+}
+
+impl Store {
+    /// Lines of the report, selected by an SQL expression over the `run_summary` view and sorted by another.
+    ///
+    /// # Errors
+    /// [`StoreError::Expression`] when SQLite does not understand one of them.
+    pub fn summaries(&self, filter: Option<&str>, sort: Option<&str>) -> Result<Vec<RunSummary>, StoreError> {
+        let sql = format!(
+            "SELECT {SUMMARY_COLUMNS} FROM run_summary WHERE ({}) ORDER BY {} started_at, id",
+            filter.unwrap_or("1"),
+            sort.map(|key| format!("{key}, ")).unwrap_or_default()
+        );
+        // The expression comes from the command line; it may read, and nothing else.
+        self.connection.pragma_update(None, "query_only", true)?;
+        let answer = (|| {
+            let mut statement = self.connection.prepare(&sql)?;
+            let rows = statement.query_map([], RunSummary::from_row)?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        })();
+        self.connection.pragma_update(None, "query_only", false)?;
+        answer.map_err(|error| match (filter, sort) {
+            (None, None) => error.into(),
+            _ => StoreError::Expression {
+                expression: filter.or(sort).unwrap_or_default().to_owned(),
+                reason: error.to_string(),
+                columns: SUMMARY_COLUMNS.to_owned(),
+            },
+        })
+    }
+
+    /// The run that stands first in an honest ranking, or `None` without a completed run.
+    ///
+    /// Chosen by validation accuracy where every completed run has one, else by test accuracy.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn best(&self, filter: Option<&str>) -> Result<Option<RunSummary>, StoreError> {
+        let mut runs = self.summaries(filter, None)?;
+        runs.retain(|run| run.status == "completed");
+        let by_validation = runs.iter().all(|run| run.validation_accuracy.is_some());
+        let score = |run: &RunSummary| if by_validation { run.validation_accuracy } else { run.accuracy };
+        let tie = |run: &RunSummary| if by_validation { run.validation_loss.map(|loss| -loss) } else { run.auc };
+        let key = |run: &RunSummary| [score(run), tie(run)].map(|value| value.unwrap_or(f64::NEG_INFINITY));
+        Ok(runs.into_iter().reduce(|best, run| if key(&run) > key(&best) { run } else { best }))
+    }
+
+    /// The id that a RUN argument means: an id, a unique prefix of one, the name of an experiment (its last run), or
+    /// `best`.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchRun`] or [`StoreError::Ambiguous`].
+    pub fn resolve(&self, run: &str) -> Result<String, StoreError> {
+        let exact = "SELECT id FROM runs WHERE id = ?1";
+        if let Some(id) = self.connection.query_row(exact, [run], |row| row.get(0)).optional()? {
+            return Ok(id);
+        }
+        if run == "best" {
+            let best = self.best(None)?;
+            return best.map(|best| best.id).ok_or_else(|| StoreError::NoSuchRun(run.to_owned()));
+        }
+        let named = "SELECT runs.id FROM runs JOIN experiments ON experiments.id = runs.experiment_id
+                     WHERE experiments.name = ?1 ORDER BY runs.started_at DESC, runs.id DESC LIMIT 1";
+        if let Some(id) = self.connection.query_row(named, [run], |row| row.get(0)).optional()? {
+            return Ok(id);
+        }
+        let mut statement = self.connection.prepare("SELECT id FROM runs WHERE substr(id, 1, length(?1)) = ?1")?;
+        let found = statement.query_map([run], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+        match &found[..] {
+            [] => Err(StoreError::NoSuchRun(run.to_owned())),
+            [id] => Ok(id.clone()),
+            several => Err(StoreError::Ambiguous { name: run.to_owned(), candidates: several.join(", ") }),
+        }
+    }
+
+    /// Ids of the runs that the store believes to be running.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn running(&self) -> Result<Vec<String>, StoreError> {
+        let mut statement = self.connection.prepare("SELECT id FROM runs WHERE status = 'running'")?;
+        let ids = statement.query_map([], |row| row.get(0))?;
+        Ok(ids.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Everything about one run, by its id.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchRun`] when there is none.
+    pub fn detail(&self, id: &str) -> Result<RunDetail, StoreError> {
+        let sql = format!("SELECT {SUMMARY_COLUMNS} FROM run_summary WHERE id = ?1");
+        let summary = self.connection.query_row(&sql, [id], RunSummary::from_row).optional()?;
+        let summary = summary.ok_or_else(|| StoreError::NoSuchRun(id.to_owned()))?;
+        let classes = self.connection.query_row("SELECT class_0, class_1 FROM runs WHERE id = ?1", [id], |row| {
+            let names: (Option<String>, Option<String>) = (row.get(0)?, row.get(1)?);
+            Ok(names.0.zip(names.1).map(|(zero, one)| [zero, one]))
+        })?;
+        Ok(RunDetail {
+            evaluation: self.evaluation(id)?,
+            epochs: self.epochs(id)?,
+            artifacts: self.artifacts(id)?,
+            environment: self.environment(id)?,
+            experiment: self.experiment(id)?,
+            summary,
+            classes,
+        })
+    }
+
+    /// The evaluation, computed again from the stored predictions; `None` before completion.
+    fn evaluation(&self, id: &str) -> Result<Option<Evaluation>, StoreError> {
+        let sql = "SELECT images.label, predictions.probability FROM predictions
+                   JOIN images ON images.id = predictions.image_id WHERE run_id = ?1 ORDER BY images.name";
+        let mut statement = self.connection.prepare(sql)?;
+        let rows = statement.query_map([id], |row| Ok((row.get::<_, i64>(0)? == 1, row.get::<_, f64>(1)?)))?;
+        let (labels, probabilities): (Vec<bool>, Vec<f64>) =
+            rows.collect::<rusqlite::Result<Vec<_>>>()?.into_iter().unzip();
+        let naive = "SELECT value FROM metrics WHERE run_id = ?1 AND name = 'naive_class'";
+        let naive: Option<f64> = self.connection.query_row(naive, [id], |row| row.get(0)).optional()?;
+        Ok(naive.and_then(|naive| Evaluation::of(&labels, &probabilities, usize::from(naive > 0.5)).ok()))
+    }
+
+    fn epochs(&self, id: &str) -> Result<Vec<Epoch>, StoreError> {
+        let sql = "SELECT epoch, train_loss, train_accuracy, held_out_part, held_out_loss, held_out_accuracy,
+                   learning_rate, seconds, images_per_second, weights_hash FROM epochs WHERE run_id = ?1 ORDER BY epoch";
+        let mut statement = self.connection.prepare(sql)?;
+        let rows = statement.query_map([id], |row| {
+            let part: String = row.get(3)?;
+            Ok(Epoch {
+                epoch: row.get::<_, i64>(0)?.unsigned_abs() as usize,
+                train: Score { loss: row.get(1)?, accuracy: row.get(2)? },
+                held_out_part: if part == "test" { Part::Test } else { Part::Validation },
+                held_out: Score { loss: row.get(4)?, accuracy: row.get(5)? },
+                learning_rate: row.get(6)?,
+                seconds: row.get(7)?,
+                images_per_second: row.get(8)?,
+                weights_hash: row.get(9)?,
+            })
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    fn artifacts(&self, id: &str) -> Result<Vec<(String, String)>, StoreError> {
+        let sql = "SELECT name, description FROM artifacts WHERE run_id = ?1 ORDER BY name";
+        let mut statement = self.connection.prepare(sql)?;
+        let rows = statement.query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    fn environment(&self, id: &str) -> Result<Vec<(String, String)>, StoreError> {
+        const COLUMNS: [&str; 11] = [
+            "run_key", "version", "backend", "platform", "cpu_features", "threads", "host", "git_commit", "git_dirty",
+            "attempt", "command_line",
+        ];
+        let sql = format!("SELECT {} FROM runs WHERE id = ?1", COLUMNS.join(", "));
+        Ok(self.connection.query_row(&sql, params![id], |row| {
+            let mut pairs = Vec::new();
+            for (index, column) in COLUMNS.iter().enumerate() {
+                let value = match row.get_ref(index)? {
+                    rusqlite::types::ValueRef::Null => continue,
+                    rusqlite::types::ValueRef::Integer(number) => number.to_string(),
+                    other => other.as_str().unwrap_or_default().to_owned(),
+                };
+                pairs.push(((*column).to_owned(), value));
+            }
+            Ok(pairs)
+        })?)
+    }
+
+    fn experiment(&self, id: &str) -> Result<String, StoreError> {
+        let sql = "SELECT toml FROM experiments JOIN runs ON runs.experiment_id = experiments.id WHERE runs.id = ?1";
+        Ok(self.connection.query_row(sql, [id], |row| row.get(0))?)
+    }
+}

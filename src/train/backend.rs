@@ -1,0 +1,90 @@
+//! Which backend a run computes on: the one place that names burn's backends.
+
+use burn::backend::{Autodiff, Flex};
+use thiserror::Error;
+
+use crate::config::BackendKind;
+
+/// The CPU backend with gradients.
+pub type Cpu = Autodiff<Flex>;
+
+/// The reference CPU backend with gradients.
+#[cfg(feature = "ndarray")]
+pub type NdArray = Autodiff<burn::backend::NdArray>;
+
+/// NVIDIA GPUs with gradients.
+#[cfg(feature = "cuda")]
+pub type Cuda = Autodiff<burn::backend::Cuda>;
+
+/// A backend that this build or this machine does not have.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum BackendError {
+    /// Not compiled in.
+    #[error(
+        "This build of emo-runner has no `{0}` backend. Build it with `cargo build --release --features {0}`, or set \
+         `backend = \"cpu\"`."
+    )]
+    NotBuilt(BackendKind),
+    /// Compiled in, but the machine lacks something.
+    #[error("The `{backend}` backend cannot be used on this machine: {reason}. Set `backend = \"cpu\"` to go without.")]
+    NotUsable {
+        /// The backend.
+        backend: BackendKind,
+        /// What is missing.
+        reason: String,
+    },
+}
+
+/// Whether this build has a backend.
+pub fn is_built(backend: BackendKind) -> bool {
+    match backend {
+        BackendKind::Cpu => true,
+        BackendKind::Ndarray => cfg!(feature = "ndarray"),
+        BackendKind::Cuda => cfg!(feature = "cuda"),
+    }
+}
+
+/// Whether this build and machine can use a backend, as far as can be told without starting it.
+///
+/// # Errors
+/// [`BackendError`] says what is missing.
+pub fn check(backend: BackendKind) -> Result<(), BackendError> {
+    if !is_built(backend) {
+        return Err(BackendError::NotBuilt(backend));
+    }
+    match (backend, missing_nvidia_driver()) {
+        (BackendKind::Cuda, Some(reason)) => Err(BackendError::NotUsable { backend, reason }),
+        _ => Ok(()),
+    }
+}
+
+/// Why there is no NVIDIA GPU to use, told from what the kernel driver shows, without loading its library.
+pub fn missing_nvidia_driver() -> Option<String> {
+    let present = ["/dev/nvidiactl", "/dev/dxg"].iter().any(|path| std::path::Path::new(path).exists());
+    (!present).then(|| "no NVIDIA driver is loaded (there is no /dev/nvidiactl)".to_owned())
+}
+
+/// Starts a backend and multiplies two small matrices on it: the proof that it works.
+///
+/// # Errors
+/// What went wrong, as far as it did not end the process.
+pub fn probe(backend: BackendKind) -> Result<String, BackendError> {
+    check(backend)?;
+    match backend {
+        BackendKind::Cpu => Ok(multiply::<Flex>()),
+        #[cfg(feature = "ndarray")]
+        BackendKind::Ndarray => Ok(multiply::<burn::backend::NdArray>()),
+        #[cfg(feature = "cuda")]
+        BackendKind::Cuda => Ok(multiply::<burn::backend::Cuda>()),
+        #[allow(unreachable_patterns, reason = "reachable in builds without one of the features")]
+        other => Err(BackendError::NotBuilt(other)),
+    }
+}
+
+fn multiply<B: burn::tensor::backend::Backend>() -> String {
+    let device = B::Device::default();
+    let ones = burn::tensor::Tensor::<B, 2>::ones([16, 16], &device);
+    let sum = ones.clone().matmul(ones).sum().into_data().convert::<f32>().into_vec::<f32>();
+    let correct = sum.is_ok_and(|values| values == [4096.0]);
+    format!("{}: {}", B::name(&device), if correct { "works" } else { "computes wrong results" })
+}
