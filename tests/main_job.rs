@@ -13,7 +13,8 @@ fn one_command_trains_tests_and_keeps_everything() {
     }
     assert!(err.contains("epoch 4/4"), "{err}");
     let folder = &lab.run_folders("results")[0];
-    for file in ["model.safetensors", "history.csv", "predictions.csv", "experiment.toml", "events.jsonl", "worker.log"] {
+    for file in ["model.safetensors", "history.csv", "predictions.csv", "experiment.toml", "events.jsonl", "worker.log"]
+    {
         assert!(folder.join(file).exists(), "{file}");
     }
     let sql = lab.sql("results/emo.db");

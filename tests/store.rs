@@ -54,7 +54,8 @@ fn tables_are_strict_and_foreign_keys_hold() {
     let lab = Lab::new();
     lab.ok(&["run", "small.toml"]);
     let sql = lab.sql("results/emo.db");
-    let loose = "SELECT count(*) FROM pragma_table_list WHERE type = 'table' AND strict = 0 AND name NOT LIKE 'sqlite%'";
+    let loose =
+        "SELECT count(*) FROM pragma_table_list WHERE type = 'table' AND strict = 0 AND name NOT LIKE 'sqlite%'";
     assert_eq!(sql.query_row(loose, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
     assert_eq!(sql.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |r| r.get::<_, i64>(0)).unwrap(), 0);
     assert_eq!(sql.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0)).unwrap(), "wal");
@@ -68,8 +69,7 @@ fn metrics_follow_from_the_stored_predictions() {
     let query = "SELECT avg((probability >= 0.5) = label) FROM predictions JOIN images ON images.id = image_id";
     let accuracy: f64 = sql.query_row(query, [], |row| row.get(0)).unwrap();
     assert_eq!(run["evaluation"]["accuracy"].as_f64().unwrap(), accuracy);
-    let stored: f64 =
-        sql.query_row("SELECT value FROM metrics WHERE name = 'accuracy'", [], |row| row.get(0)).unwrap();
+    let stored: f64 = sql.query_row("SELECT value FROM metrics WHERE name = 'accuracy'", [], |row| row.get(0)).unwrap();
     assert_eq!(stored, accuracy);
 }
 

@@ -106,16 +106,23 @@ impl Checker<'_> {
     }
 
     fn advice(&self, key: &str, parent: &str, properties: &serde_json::Map<String, Json>) -> String {
+        let sections = self.schema["properties"].as_object().into_iter().flatten();
+        let keys_of = |schema| resolve(self.schema, schema)["properties"].as_object().into_iter().flatten();
+        let elsewhere = |wanted: &dyn Fn(&str) -> bool| {
+            let mut found = sections.clone().filter(|(name, _)| *name != parent);
+            found.find_map(|(name, schema)| {
+                let key = keys_of(schema).map(|(key, _)| key.as_str()).find(|key| wanted(key))?;
+                Some(format!("\"{key}\" belongs in [{name}]"))
+            })
+        };
+        if let Some(advice) = elsewhere(&|candidate| candidate == key) {
+            return advice;
+        }
         if let Some(near) = nearest(key, properties.keys().map(String::as_str)) {
             return format!("did you mean \"{near}\"?");
         }
-        let sections = self.schema["properties"].as_object();
-        for (name, schema) in sections.into_iter().flatten() {
-            let schema = resolve(self.schema, schema);
-            let keys = schema["properties"].as_object().into_iter().flatten().map(|(key, _)| key.as_str());
-            if let Some(near) = nearest(key, keys).filter(|_| name != parent) {
-                return format!("\"{near}\" belongs in [{name}]");
-            }
+        if let Some(advice) = elsewhere(&|candidate| nearest(key, [candidate]).is_some()) {
+            return advice;
         }
         let keys: Vec<&str> = properties.keys().map(String::as_str).collect();
         format!("{} has: {}", section(parent), keys.join(", "))
@@ -218,6 +225,9 @@ fn list_words(schema: &Json) -> String {
 /// `a number above 0 and at most 10`.
 fn range_words(schema: &Json, what: &str) -> String {
     let bound = |key: &str| schema[key].as_f64();
+    if let (Some(low), Some(high)) = (bound("minimum"), bound("maximum").filter(|&high| high < 1e18)) {
+        return format!("{what} from {low} to {high}");
+    }
     let low = bound("exclusiveMinimum").map(|low| format!("above {low}"));
     let low = low.or_else(|| bound("minimum").map(|low| format!("at least {low}")));
     let high = bound("exclusiveMaximum").map(|high| format!("below {high}"));

@@ -94,11 +94,7 @@ fn walk_table(table: &DeTable<'_>, prefix: &str, places: &mut HashMap<String, (R
     }
 }
 
-fn walk_value(
-    value: &Spanned<DeValue<'_>>,
-    path: &str,
-    places: &mut HashMap<String, (Range<usize>, Range<usize>)>,
-) {
+fn walk_value(value: &Spanned<DeValue<'_>>, path: &str, places: &mut HashMap<String, (Range<usize>, Range<usize>)>) {
     match value.get_ref() {
         DeValue::Table(table) => walk_table(table, path, places),
         DeValue::Array(items) => {

@@ -160,10 +160,10 @@ pub struct Augment {
     #[schemars(extend("minimum" = 0, "maximum" = 180))]
     pub(super) rotation: f64,
     /// Keras's `width_shift_range`: largest shift as a share of the width.
-    #[schemars(extend("minimum" = 0, "maximum" = 1))]
+    #[schemars(extend("minimum" = 0, "exclusiveMaximum" = 1))]
     pub(super) width_shift: f64,
     /// Keras's `height_shift_range`: largest shift as a share of the height.
-    #[schemars(extend("minimum" = 0, "maximum" = 1))]
+    #[schemars(extend("minimum" = 0, "exclusiveMaximum" = 1))]
     pub(super) height_shift: f64,
     /// Largest shear in degrees, as in Keras: the tutorial's 0.2 is a fifth of a degree.
     #[schemars(extend("minimum" = 0, "exclusiveMaximum" = 90))]

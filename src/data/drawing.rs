@@ -179,7 +179,10 @@ impl Face {
         for side in [-1.0, 1.0] {
             let (a, b) = (u - side * eyes.distance, v + 0.22);
             cover(ellipse(a, b, eyes.size * 1.2, eyes.size * eyes.open), WHITE);
-            cover(ellipse(a - eyes.gaze * eyes.size * 0.5, b, eyes.size * 0.55, eyes.size * 0.55 * eyes.open), self.ink);
+            cover(
+                ellipse(a - eyes.gaze * eyes.size * 0.5, b, eyes.size * 0.55, eyes.size * 0.55 * eyes.open),
+                self.ink,
+            );
             if let Some(slope) = self.brows {
                 let (inner, outer) = (-0.09 + slope * 0.3, -0.09 - slope * 0.3);
                 cover(stroke(a * side, b + eyes.size + 0.06, [-0.13, inner], [0.14, outer], 0.035), self.ink);

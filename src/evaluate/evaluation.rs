@@ -196,10 +196,7 @@ mod tests {
         assert_eq!((evaluation.only_run_right, evaluation.only_naive_right), (29, 20));
         assert_eq!(evaluation.verdict(), Verdict::NotDistinguishable);
         let classes = ["Negative".to_owned(), "Positive".to_owned()];
-        assert_eq!(
-            evaluation.sentence(&classes),
-            "not distinguishable from always answering \"Positive\", p = 0.25"
-        );
+        assert_eq!(evaluation.sentence(&classes), "not distinguishable from always answering \"Positive\", p = 0.25");
     }
 
     #[test]

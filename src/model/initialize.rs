@@ -72,9 +72,6 @@ mod tests {
     #[test]
     fn parameters_do_not_share_numbers() {
         let fan = Fan { input: 10, output: 10 };
-        assert_ne!(
-            draw(Initializer::GlorotUniform, fan, 8, 21, 0),
-            draw(Initializer::GlorotUniform, fan, 8, 21, 1)
-        );
+        assert_ne!(draw(Initializer::GlorotUniform, fan, 8, 21, 0), draw(Initializer::GlorotUniform, fan, 8, 21, 1));
     }
 }

@@ -198,12 +198,7 @@ impl<B: Backend> Builder<'_, B> {
         Linear { weight: self.weight(initializer, fan, [inputs, units]), bias: Some(self.zeros(units)) }
     }
 
-    fn weight<const D: usize>(
-        &mut self,
-        initializer: Initializer,
-        fan: Fan,
-        shape: [usize; D],
-    ) -> Param<Tensor<B, D>> {
+    fn weight<const D: usize>(&mut self, initializer: Initializer, fan: Fan, shape: [usize; D]) -> Param<Tensor<B, D>> {
         let values = draw(initializer, fan, shape.iter().product(), self.seed, self.parameter);
         self.parameter += 1;
         self.param(values, shape)

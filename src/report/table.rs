@@ -64,9 +64,8 @@ fn cells(run: &RunSummary) -> [String; 10] {
         run.name.clone(),
         run.status.clone(),
         run.accuracy.map_or_else(dash, percent),
-        run.accuracy_interval().map_or_else(dash, |interval| {
-            format!("{:.1} to {}", interval.low * 100.0, percent(interval.high))
-        }),
+        run.accuracy_interval()
+            .map_or_else(dash, |interval| format!("{:.1} to {}", interval.low * 100.0, percent(interval.high))),
         run.naive_accuracy.map_or_else(dash, percent),
         run.p_naive.map_or_else(dash, |p| format_p(p).trim_start_matches("p = ").trim_start_matches("p ").to_owned()),
         run.auc.map_or_else(dash, |auc| format!("{auc:.3}")),

@@ -189,9 +189,7 @@ impl Coordinator {
     /// The event file, read up to what earlier attempts wrote; the store has all of that.
     fn tail(&mut self, folder: &RunFolder, experiment: &Experiment) -> Result<Tail, CoordinateError> {
         let mut tail = Tail::new(folder);
-        let lines = tail
-            .read()
-            .map_err(|error| CoordinateError::Folder { path: folder.path().to_owned(), error })?;
+        let lines = tail.read().map_err(|error| CoordinateError::Folder { path: folder.path().to_owned(), error })?;
         self.store.take(&folder.id(), experiment, &lines)?;
         Ok(tail)
     }

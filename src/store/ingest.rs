@@ -180,7 +180,8 @@ impl Taker<'_> {
 
     fn evaluation(&self, evaluation: &Evaluation) -> Result<(), StoreError> {
         let c = &evaluation.confusion;
-        let cells = [(0, 0, c.true_negative), (0, 1, c.false_positive), (1, 0, c.false_negative), (1, 1, c.true_positive)];
+        let cells =
+            [(0, 0, c.true_negative), (0, 1, c.false_positive), (1, 0, c.false_negative), (1, 1, c.true_positive)];
         for (label, predicted, images) in cells {
             self.execute(
                 "INSERT OR REPLACE INTO confusion (run_id, label, predicted, images) VALUES (?1, ?2, ?3, ?4)",

@@ -261,8 +261,17 @@ impl Store {
 
     fn environment(&self, id: &str) -> Result<Vec<(String, String)>, StoreError> {
         const COLUMNS: [&str; 11] = [
-            "run_key", "version", "backend", "platform", "cpu_features", "threads", "host", "git_commit", "git_dirty",
-            "attempt", "command_line",
+            "run_key",
+            "version",
+            "backend",
+            "platform",
+            "cpu_features",
+            "threads",
+            "host",
+            "git_commit",
+            "git_dirty",
+            "attempt",
+            "command_line",
         ];
         let sql = format!("SELECT {} FROM runs WHERE id = ?1", COLUMNS.join(", "));
         Ok(self.connection.query_row(&sql, params![id], |row| {

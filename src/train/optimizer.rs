@@ -120,10 +120,10 @@ impl<B: AutodiffBackend> Optimizer<B> {
         gradient: Tensor<B::InnerBackend, 1>,
         learning_rate: f64,
     ) -> Tensor<B::InnerBackend, 1> {
-        let moments = self.moments.remove(&name).unwrap_or_else(|| Moments {
-            first: Tensor::zeros_like(&gradient),
-            second: Tensor::zeros_like(&gradient),
-        });
+        let moments = self
+            .moments
+            .remove(&name)
+            .unwrap_or_else(|| Moments { first: Tensor::zeros_like(&gradient), second: Tensor::zeros_like(&gradient) });
         let squared = gradient.clone() * gradient.clone();
         let first = moments.first * BETA_1 + gradient * (1.0 - BETA_1);
         let second = moments.second * BETA_2 + squared * (1.0 - BETA_2);

@@ -126,7 +126,8 @@ impl<B: AutodiffBackend> Training<'_, B> {
             stopped_early = stopped_early.or_else(|| stop_early(rule, &state.place.history));
         }
         let network = state.network.map(|network| network.valid());
-        let network = network.map_or_else(|| Network::new(self.experiment, &self.device).map_err(TrainError::from), Ok)?;
+        let network =
+            network.map_or_else(|| Network::new(self.experiment, &self.device).map_err(TrainError::from), Ok)?;
         Ok(Outcome::Trained { network, place: state.place, stopped_early })
     }
 
@@ -146,11 +147,7 @@ impl<B: AutodiffBackend> Training<'_, B> {
     }
 
     /// One epoch with its evaluation and checkpoint; an outcome only if training ends here.
-    fn epoch(
-        &self,
-        state: &mut State<B>,
-        events: &mut Writer,
-    ) -> Result<Option<Outcome<B::InnerBackend>>, TrainError> {
+    fn epoch(&self, state: &mut State<B>, events: &mut Writer) -> Result<Option<Outcome<B::InnerBackend>>, TrainError> {
         let epoch = state.place.history.len();
         let before = state.place.seconds;
         let started = Instant::now();
@@ -200,10 +197,7 @@ impl<B: AutodiffBackend> Training<'_, B> {
     ) -> Result<Outcome<B::InnerBackend>, TrainError> {
         state.place.seconds = seconds_before + started.elapsed().as_secs_f64();
         self.save(state)?;
-        Ok(Outcome::Interrupted {
-            epochs_done: state.place.history.len(),
-            steps_done: state.place.current.steps,
-        })
+        Ok(Outcome::Interrupted { epochs_done: state.place.history.len(), steps_done: state.place.current.steps })
     }
 
     fn save(&self, state: &State<B>) -> Result<(), TrainError> {

@@ -238,8 +238,8 @@ impl Run<'_> {
     }
 
     fn train<B: AutodiffBackend>(&self) -> Result<Event, RunError> {
-        let shapes = shapes::shapes(self.experiment.model(), self.experiment.data().image_size())
-            .map_err(TrainError::from)?;
+        let shapes =
+            shapes::shapes(self.experiment.model(), self.experiment.data().image_size()).map_err(TrainError::from)?;
         emit(self.events, Event::Model { layers: shapes.layers, parameters: shapes.parameters })?;
         let training = Training::<B> {
             experiment: self.experiment,

@@ -62,7 +62,8 @@ impl Lab {
             fs::create_dir_all(&path).unwrap();
             for number in 0..of_each_class {
                 let picture = image::RgbImage::from_fn(20, 18, |x, y| {
-                    let noise = (x * 31 + y * 17 + number * 57 + u32::from(bright) * 5) * 2_654_435_761 % 90;
+                    let mixed = (x * 31 + y * 17 + number * 57 + u32::from(bright) * 5).wrapping_mul(2_654_435_761);
+                    let noise = (mixed >> 8) % 90;
                     let inside = bright && (6..14).contains(&x) && (5..13).contains(&y);
                     image::Rgb([noise as u8 + if inside { 150 } else { 20 }; 3])
                 });
