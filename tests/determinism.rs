@@ -6,7 +6,7 @@ use std::fs;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use support::{Lab, bits, processes_of};
+use support::{Lab, bits, workers_of};
 
 /// Long enough to be interrupted.
 const LONG: [&str; 6] = ["run", "small.toml", "--set", "train.epochs=60", "--set", "train.batch_size=2"];
@@ -22,11 +22,6 @@ fn undisturbed(lab: &Lab) -> Value {
 /// The run after it was disturbed, gone on with by the same command.
 fn goes_on(lab: &Lab) -> Value {
     lab.json(&LONG)
-}
-
-fn worker_of(lab: &Lab) -> Vec<i32> {
-    let name = lab.run_folders("results")[0].file_name().unwrap().to_string_lossy().into_owned();
-    processes_of(&std::path::Path::new("runs").join(name))
 }
 
 #[test]
@@ -60,7 +55,7 @@ fn a_killed_worker_is_a_failed_run_that_goes_on_to_the_same_bits() {
     let lab = Lab::new();
     let mut program = lab.start(&LONG);
     lab.wait_for("results", "epoch");
-    for pid in worker_of(&lab) {
+    for pid in workers_of(&lab) {
         signal(pid as u32, Signal::KILL);
     }
     assert_eq!(program.wait().unwrap().code(), Some(1));
@@ -87,7 +82,7 @@ fn a_run_of_which_everything_was_killed_is_not_running_for_ever() {
     let lab = Lab::new();
     let mut program = lab.start(&LONG);
     lab.wait_for("results", "epoch");
-    let workers = worker_of(&lab);
+    let workers = workers_of(&lab);
     signal(program.id(), Signal::STOP);
     for pid in workers {
         signal(pid as u32, Signal::KILL);

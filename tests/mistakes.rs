@@ -11,7 +11,7 @@ fn a_wrong_experiment_file_is_exit_code_2_and_shows_every_mistake() {
     let (_, err) = lab.expect(2, &["run", "wrong.toml"]);
     assert!(err.contains("unknown key \"epoch\" in [train]"), "{err}");
     assert!(err.contains("did you mean \"epochs\"?"), "{err}");
-    assert!(err.contains("wrong.toml:20") && err.contains("wrong.toml:21"), "{err}");
+    assert!(err.contains("wrong.toml:19:1") && err.contains("wrong.toml:20:17"), "{err}");
     assert!(!lab.path("results").exists(), "nothing is made before the file is right");
 }
 

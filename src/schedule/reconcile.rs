@@ -1,5 +1,6 @@
 //! Nothing stays "running" for ever: brings the store in line with the run folders.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 
@@ -39,15 +40,18 @@ pub struct Rebuilt {
 /// # Errors
 /// When the store cannot be written.
 pub fn settle(results: &Results, store: &mut Store) -> Result<(), ReconcileError> {
-    for id in store.running()? {
-        let folder = results.run(&id);
-        if !folder.path().is_dir() {
+    let known: HashSet<String> = store.ids()?.into_iter().collect();
+    let running: HashSet<String> = store.running()?.into_iter().collect();
+    for folder in results.all_runs()? {
+        let id = folder.id();
+        if known.contains(&id) && !running.contains(&id) {
             continue;
         }
-        // A worker that lives holds the lock; then the run is really running.
-        let Some(_lock) = folder.try_lock()? else { continue };
         let Ok(experiment) = experiment_of(&folder) else { continue };
-        close_torn_run(&folder)?;
+        // A worker that lives holds the lock; then the run is really running.
+        if let Some(_lock) = folder.try_lock()? {
+            close_torn_run(&folder)?;
+        }
         store.take(&id, &experiment, &events::read_all(&folder.events())?)?;
     }
     Ok(())

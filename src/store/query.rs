@@ -196,6 +196,16 @@ impl Store {
         Ok(ids.collect::<rusqlite::Result<_>>()?)
     }
 
+    /// Ids of all runs.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn ids(&self) -> Result<Vec<String>, StoreError> {
+        let mut statement = self.connection.prepare("SELECT id FROM runs")?;
+        let ids = statement.query_map([], |row| row.get(0))?;
+        Ok(ids.collect::<rusqlite::Result<_>>()?)
+    }
+
     /// Everything about one run, by its id.
     ///
     /// # Errors

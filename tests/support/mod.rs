@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "every test file uses another part")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -154,12 +154,13 @@ pub fn bits(run: &Value) -> (Vec<Value>, Value) {
     (epochs, run["evaluation"].clone())
 }
 
-/// All processes whose command line names a path.
-pub fn processes_of(path: &Path) -> Vec<i32> {
-    let wanted = path.to_string_lossy().into_owned();
+/// The worker processes that work in a lab. Ids of runs are the same in every lab, so the folder must tell them apart.
+pub fn workers_of(lab: &Lab) -> Vec<i32> {
+    let home = lab.folder.path().canonicalize().unwrap();
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries
         .filter_map(|entry| entry.file_name().to_string_lossy().parse::<i32>().ok())
-        .filter(|pid| fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains(&wanted)))
+        .filter(|pid| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|folder| folder == home))
+        .filter(|pid| fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains("worker\0")))
         .collect()
 }
