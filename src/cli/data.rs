@@ -243,7 +243,8 @@ fn run_split(args: &Split, global: &Global) -> Result<(), Failure> {
     let settings = experiment.split();
     let test = args.test.unwrap_or(settings.test());
     let validation = args.validation.unwrap_or(settings.validation());
-    if !(test > 0.0 && test < 1.0) || !(0.0..1.0).contains(&validation) {
+    let valid = test > 0.0 && test < 1.0 && (0.0..1.0).contains(&validation);
+    if !valid {
         let message = "--test is a share above 0 and below 1, --validation a share of at least 0 and below 1.";
         return Err(Failure::new(USAGE, message));
     }

@@ -7,10 +7,12 @@ mod confusion;
 mod evaluation;
 mod interval;
 mod mcnemar;
+mod quantile;
 mod roc;
 
 pub use confusion::{ClassMetrics, Confusion};
 pub use evaluation::{EvaluateError, Evaluation, THRESHOLD, Verdict, brier, format_p, log_loss};
-pub use interval::{Interval, normal_quantile, wilson};
+pub use interval::{Interval, wilson};
 pub use mcnemar::{binomial_cumulative, mcnemar_exact};
+pub use quantile::normal_quantile;
 pub use roc::{RocPoint, auc, roc};

@@ -75,9 +75,12 @@ fn first_difference(before: &Trace<'_>, after: &Trace<'_>) -> Option<Comparison>
         .or_else(|| differ("test set", "evaluated", before.completed.is_some(), after.completed.is_some()))
 }
 
+/// A figure of an epoch that a replay must repeat, and its name.
+type Quantity = (&'static str, fn(&Epoch) -> f64);
+
 fn epoch_difference(before: &Epoch, after: &Epoch) -> Option<Comparison> {
     let place = format!("epoch {}", before.epoch);
-    let quantities: [(&str, fn(&Epoch) -> f64); 5] = [
+    let quantities: [Quantity; 5] = [
         ("learning rate", |epoch| epoch.learning_rate),
         ("training loss", |epoch| epoch.train.loss),
         ("training accuracy", |epoch| epoch.train.accuracy),

@@ -51,7 +51,7 @@ pub enum Outcome<B: Backend> {
     /// All epochs, or as many as early stopping allowed.
     Trained {
         /// The trained network, for inference.
-        network: Network<B>,
+        network: Box<Network<B>>,
         /// Every epoch.
         place: Place,
         /// Why it ended before the last epoch, if it did.
@@ -128,7 +128,7 @@ impl<B: AutodiffBackend> Training<'_, B> {
         let network = state.network.map(|network| network.valid());
         let network =
             network.map_or_else(|| Network::new(self.experiment, &self.device).map_err(TrainError::from), Ok)?;
-        Ok(Outcome::Trained { network, place: state.place, stopped_early })
+        Ok(Outcome::Trained { network: Box::new(network), place: state.place, stopped_early })
     }
 
     fn begin(&self, events: &mut Writer) -> Result<State<B>, TrainError> {
