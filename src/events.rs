@@ -39,6 +39,8 @@ pub enum Event {
         layers: Vec<LayerShape>,
         /// Trainable parameters.
         parameters: usize,
+        /// Consecutive linear convolutions that are computed as one, in words.
+        folded: Vec<String>,
     },
     /// Images are being decoded; never twice for the same data and size.
     Decoding {

@@ -256,6 +256,9 @@ pub struct Train {
     pub(super) weight_decay: f64,
     /// Whether classes of different size weigh the same in the loss.
     pub(super) class_weights: ClassWeights,
+    /// Whether consecutive linear convolutions are computed as one where that is less work; the result is the same but for
+    /// rounding.
+    pub(super) fold: bool,
     /// Stop when the validation set shows no progress; needs `split.validation`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) early_stopping: Option<EarlyStopping>,
@@ -273,6 +276,7 @@ impl Default for Train {
             step_factor: 0.1,
             weight_decay: 0.0,
             class_weights: ClassWeights::None,
+            fold: true,
             early_stopping: None,
         }
     }
@@ -371,6 +375,7 @@ getters!(Train {
     step_factor: f64 = |s| s.step_factor;
     weight_decay: f64 = |s| s.weight_decay;
     class_weights: ClassWeights = |s| s.class_weights;
+    fold: bool = |s| s.fold;
     early_stopping: Option<EarlyStopping> = |s| s.early_stopping;
 });
 

@@ -69,10 +69,10 @@ impl Face {
     /// A face, smiling or not, from a stream. Nothing but the mouth depends on `smiling`.
     pub fn draw(stream: &mut Stream, smiling: bool) -> Self {
         let width = 64 + stream.below(113) as u32;
-        let height = (f64::from(width) * stream.range(0.85, 1.2)) as u32;
+        let height = (f64::from(width) * stream.range(0.9, 1.12)) as u32;
         let smaller = f64::from(width.min(height));
-        let scale = smaller * stream.range(0.30, 0.42);
-        let room = |side: u32| (f64::from(side) / 2.0, (f64::from(side) / 2.0 - scale).max(0.0) * 0.6);
+        let scale = smaller * stream.range(0.38, 0.46);
+        let room = |side: u32| (f64::from(side) / 2.0, (f64::from(side) / 2.0 - scale).max(0.0) * 0.5);
         let mut place = |side: u32| {
             let (middle, room) = room(side);
             middle + stream.range(-1.0, 1.0) * room
@@ -96,8 +96,8 @@ impl Face {
             background: background(stream),
             centre,
             scale,
-            length: stream.range(1.0, 1.25),
-            tilt: stream.range(-0.3, 0.3),
+            length: stream.range(1.0, 1.12),
+            tilt: stream.range(-0.18, 0.18),
             skin,
             ink,
             hair: has_hair.then_some(hair),
@@ -105,7 +105,7 @@ impl Face {
             brows: has_brows.then_some(brow_slope),
             glasses: has_glasses.then_some(glasses),
             mouth: mouth(stream, smiling),
-            light: [stream.range(-0.35, 0.35), stream.range(-0.25, 0.25)],
+            light: [stream.range(-0.3, 0.3), stream.range(-0.2, 0.2)],
             noise: stream.range(0.0, 9.0),
         }
     }
@@ -220,8 +220,8 @@ impl Background {
         match self {
             Self::Plain(color) => *color,
             Self::Gradient(a, b) => mix(a, b, share[1] + 0.5),
-            Self::Stripes(a, b, period) => mix(a, b, ((x + y * 0.4) / period).sin() * 2.0 + 0.5),
-            Self::Spots(a, b, period) => mix(a, b, (x / period).sin() * (y / period).sin() * 3.0),
+            Self::Stripes(a, b, period) => mix(a, b, ((x + y * 0.4) / period).sin() * 0.2 + 0.5),
+            Self::Spots(a, b, period) => mix(a, b, (x / period).sin() * (y / period).sin() * 0.3),
         }
     }
 }
@@ -245,9 +245,9 @@ fn skin(stream: &mut Stream) -> Color {
 }
 
 fn mouth(stream: &mut Stream, smiling: bool) -> Mouth {
-    let (width, thickness) = (stream.range(0.38, 0.55), stream.range(0.04, 0.075));
-    let (smile, frown, straight) = (stream.range(0.2, 0.34), stream.range(-0.3, -0.14), stream.range(-0.06, 0.02));
-    let (is_straight, shows_teeth) = (stream.chance(0.35), stream.chance(0.4));
+    let (width, thickness) = (stream.range(0.42, 0.58), stream.range(0.055, 0.09));
+    let (smile, frown, straight) = (stream.range(0.26, 0.38), stream.range(-0.36, -0.22), stream.range(-0.08, 0.02));
+    let (is_straight, shows_teeth) = (stream.chance(0.2), stream.chance(0.4));
     let bend = match (smiling, is_straight) {
         (true, _) => smile,
         (false, true) => straight,

@@ -19,7 +19,7 @@ use super::source::{Bytes, OpenSource};
 use super::synthesize::Settings;
 
 /// Part of the fingerprint of the drawn faces: raise it when the same settings draw other pictures.
-const FACES_VERSION: u32 = 2;
+const FACES_VERSION: u32 = 3;
 const MEMO_VERSION: u32 = 1;
 /// A file that changed so shortly before it was hashed may have changed again since without showing it: 2 s, the
 /// coarsest time that a common file system keeps.

@@ -8,7 +8,9 @@ use burn::tensor::backend::Backend;
 use burn::tensor::module::max_pool2d;
 use burn::tensor::{Tensor, TensorData};
 
+use super::fold::{Group, groups};
 use super::initialize::{Fan, draw};
+use super::kernels::{Kernels, Window, convolve, convolve_transposed};
 use super::shapes::{Shapes, TooSmall, shapes};
 use crate::config::{Activation, Experiment, ImageSize, Initializer, Model, Padding};
 use crate::random::{Purpose, Stream};
@@ -28,6 +30,9 @@ pub struct DropoutKey {
 #[derive(Module, Debug)]
 struct Block<B: Backend> {
     convolutions: Vec<Convolution<B>>,
+    /// Which of them are computed as one.
+    #[module(skip)]
+    groups: Vec<Group>,
     pool: usize,
 }
 
@@ -51,30 +56,27 @@ pub struct Network<B: Backend> {
     dropout: f64,
 }
 
-impl<B: Backend> Network<B> {
+impl<B: Kernels> Network<B> {
     /// The network of an experiment with its first weights.
     ///
     /// # Errors
     /// [`TooSmall`] when the images leave nothing for some layer.
     pub fn new(experiment: &Experiment, device: &B::Device) -> Result<Self, TooSmall> {
         let shapes = shapes(experiment.model(), experiment.data().image_size())?;
-        Ok(Builder { seed: experiment.seed(), parameter: 0, device }.network(experiment.model(), &shapes))
+        let groups = groups(experiment, &shapes.layers);
+        Ok(Builder { seed: experiment.seed(), parameter: 0, device }.network(experiment.model(), &shapes, groups))
     }
 
     /// Logits of a batch: images `[batch, height, width, 3]` with values in [0, 1] become `[batch]`.
     ///
     /// With a dropout key the network is in training mode; without, nothing is dropped.
     pub fn forward(&self, images: Tensor<B, 4>, dropout: Option<DropoutKey>) -> Tensor<B, 1> {
-        let mut x = images.permute([0, 3, 1, 2]);
+        let mut x = images;
         for block in &self.blocks {
-            for convolution in &block.convolutions {
-                x = convolution.forward(x);
-            }
-            let window = [block.pool, block.pool];
-            x = max_pool2d(x, window, window, [0, 0], [1, 1], false);
+            x = block.forward(x);
         }
         // Flattened as Keras does it, channels last, so that weights mean the same in both.
-        let mut x: Tensor<B, 2> = x.permute([0, 2, 3, 1]).flatten(1, 3);
+        let mut x: Tensor<B, 2> = x.flatten(1, 3);
         for (layer, dense) in self.dense.iter().enumerate() {
             x = activation::relu(dense.forward(x));
             if let Some(key) = dropout.filter(|_| self.dropout > 0.0) {
@@ -86,24 +88,73 @@ impl<B: Backend> Network<B> {
     }
 }
 
-impl<B: Backend> Convolution<B> {
-    fn forward(&self, input: Tensor<B, 4>) -> Tensor<B, 4> {
+impl<B: Kernels> Block<B> {
+    fn forward(&self, mut x: Tensor<B, 4>) -> Tensor<B, 4> {
+        for (index, group) in self.groups.iter().enumerate() {
+            let pool = if index + 1 == self.groups.len() { self.pool } else { 1 };
+            let convolutions = &self.convolutions[group.first..group.first + group.count];
+            x = match convolutions {
+                [convolution] => convolution.forward(x, pool),
+                folded => {
+                    let (weights, bias) = fold(folded);
+                    convolve(x, weights, bias, Window { stride: group.stride, relu: false, pool })
+                }
+            };
+        }
+        x
+    }
+}
+
+/// Weights and bias of linear convolutions as one, see [`super::fold`].
+fn fold<B: Kernels>(convolutions: &[Convolution<B>]) -> (Tensor<B, 4>, Tensor<B, 1>) {
+    let mut parts = convolutions.iter().map(|convolution| (convolution.parameters(), convolution.conv.stride[0]));
+    let Some(((mut weights, mut bias), mut stride)) = parts.next() else {
+        unreachable!("a group has at least one convolution");
+    };
+    for ((next_weights, next_bias), next_stride) in parts {
+        let [_, _, middle, filters] = next_weights.dims();
+        let sums: Tensor<B, 2> = next_weights.clone().sum_dims_squeeze::<2, _>(&[0, 1]);
+        bias = next_bias + bias.reshape([1, middle]).matmul(sums).reshape([filters]);
+        weights = convolve_transposed(next_weights.permute([3, 0, 1, 2]), weights, stride).permute([1, 2, 3, 0]);
+        stride *= next_stride;
+    }
+    (weights, bias)
+}
+
+impl<B: Kernels> Convolution<B> {
+    /// Weights as `[kernel, kernel, channels, filters]`, and the bias.
+    fn parameters(&self) -> (Tensor<B, 4>, Tensor<B, 1>) {
+        let weights = self.conv.weight.val();
+        let bias = self.conv.bias.as_ref().map(|bias| bias.val());
+        let bias = bias.unwrap_or_else(|| Tensor::zeros([weights.dims()[0]], &weights.device()));
+        (weights.permute([2, 3, 1, 0]), bias)
+    }
+
+    /// The convolution, what follows it, and a max-pool of side `pool`; images are channels-last.
+    fn forward(&self, input: Tensor<B, 4>, pool: usize) -> Tensor<B, 4> {
         let x = match self.padding {
             Padding::Valid => input,
             Padding::Same => pad_same(input, self.conv.kernel_size, self.conv.stride),
         };
-        let x = self.conv.forward(x);
+        let (weights, bias) = self.parameters();
+        let stride = self.conv.stride[0];
+        if self.norm.is_none() && matches!(self.activation, Activation::Linear | Activation::Relu) {
+            return convolve(x, weights, bias, Window { stride, relu: self.activation == Activation::Relu, pool });
+        }
+        let x = convolve(x, weights, bias, Window { stride, relu: false, pool: 1 }).permute([0, 3, 1, 2]);
         let x = match &self.norm {
             Some(norm) => norm.forward(x),
             None => x,
         };
-        activate(x, self.activation)
+        let x = activate(x, self.activation);
+        let x = if pool > 1 { max_pool2d(x, [pool; 2], [pool; 2], [0, 0], [1, 1], false) } else { x };
+        x.permute([0, 2, 3, 1])
     }
 }
 
 /// Zero padding as TensorFlow means "same": the output has ceil(length / stride) pixels, an odd pixel goes last.
 fn pad_same<B: Backend>(input: Tensor<B, 4>, kernel: [usize; 2], stride: [usize; 2]) -> Tensor<B, 4> {
-    let [_, _, height, width] = input.dims();
+    let [_, height, width, _] = input.dims();
     let split = |length: usize, axis: usize| {
         let needed = (length.div_ceil(stride[axis]) - 1) * stride[axis] + kernel[axis];
         let total = needed.saturating_sub(length);
@@ -113,7 +164,7 @@ fn pad_same<B: Backend>(input: Tensor<B, 4>, kernel: [usize; 2], stride: [usize;
     if top + bottom + left + right == 0 {
         return input;
     }
-    input.pad((left, right, top, bottom), 0.0)
+    input.pad([(top, bottom), (left, right), (0, 0)], 0.0)
 }
 
 fn activate<B: Backend>(x: Tensor<B, 4>, activation: Activation) -> Tensor<B, 4> {
@@ -151,16 +202,16 @@ struct Builder<'a, B: Backend> {
 }
 
 impl<B: Backend> Builder<'_, B> {
-    fn network(mut self, model: &Model, shapes: &Shapes) -> Network<B> {
+    fn network(mut self, model: &Model, shapes: &Shapes, groups: Vec<Vec<Group>>) -> Network<B> {
         let mut channels = 3;
         let mut blocks = Vec::new();
-        for filters in model.conv() {
+        for (filters, groups) in model.conv().iter().zip(groups) {
             let mut convolutions = Vec::new();
             for &filters in filters {
                 convolutions.push(self.convolution(model, channels, filters));
                 channels = filters;
             }
-            blocks.push(Block { convolutions, pool: model.pool() });
+            blocks.push(Block { convolutions, groups, pool: model.pool() });
         }
         let mut inputs = shapes.features;
         let mut dense = Vec::new();

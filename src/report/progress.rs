@@ -101,8 +101,11 @@ impl Observer for ProgressView {
             Event::Started(started) => self.started(started),
             Event::Decoding { done, total } => self.show(*done, *total, "images decoded", String::new()),
             Event::Data(data) => self.data(data),
-            Event::Model { layers, parameters } => {
+            Event::Model { layers, parameters, folded } => {
                 self.say(&format!("Network: {} layers, {} parameters", layers.len(), thousands(*parameters)));
+                for folded in folded {
+                    self.say(&format!("Folded:  {folded}"));
+                }
             }
             Event::Progress(progress) => {
                 let left = progress.steps - progress.step.min(progress.steps);

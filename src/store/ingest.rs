@@ -41,9 +41,10 @@ impl Taker<'_> {
         match event {
             Event::Started(started) => self.started(started),
             Event::Data(data) => self.data(data),
-            Event::Model { parameters, .. } => {
-                self.execute("UPDATE runs SET parameters = ?2 WHERE id = ?1", params![self.run, *parameters as i64])
-            }
+            Event::Model { parameters, folded, .. } => self.execute(
+                "UPDATE runs SET parameters = ?2, folded = ?3 WHERE id = ?1",
+                params![self.run, *parameters as i64, folded.join("; ")],
+            ),
             Event::Decoding { .. } | Event::Progress(_) => Ok(()),
             Event::Epoch(epoch) => self.epoch(epoch),
             Event::Completed(completed) => self.completed(completed),

@@ -270,10 +270,11 @@ impl Store {
     }
 
     fn environment(&self, id: &str) -> Result<Vec<(String, String)>, StoreError> {
-        const COLUMNS: [&str; 11] = [
+        const COLUMNS: [&str; 12] = [
             "run_key",
             "version",
             "backend",
+            "folded",
             "platform",
             "cpu_features",
             "threads",
@@ -290,6 +291,7 @@ impl Store {
                 let value = match row.get_ref(index)? {
                     rusqlite::types::ValueRef::Null => continue,
                     rusqlite::types::ValueRef::Integer(number) => number.to_string(),
+                    other if other.as_str() == Ok("") => continue,
                     other => other.as_str().unwrap_or_default().to_owned(),
                 };
                 pairs.push(((*column).to_owned(), value));

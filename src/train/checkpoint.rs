@@ -15,6 +15,7 @@ use thiserror::Error;
 use super::folder::write_atomically;
 use super::optimizer::Optimizer;
 use crate::events::Epoch;
+use crate::model::kernels::Kernels;
 use crate::model::{NamedTensor, Network, WeightsError, weights};
 
 const WEIGHTS: &str = "weights.";
@@ -92,7 +93,7 @@ pub enum CheckpointError {
 ///
 /// # Errors
 /// [`CheckpointError::Write`] when the disk refuses.
-pub fn save<B: AutodiffBackend>(
+pub fn save<B: AutodiffBackend<InnerBackend: Kernels>>(
     path: &Path,
     network: &Network<B>,
     optimizer: &Optimizer<B>,
@@ -111,7 +112,7 @@ pub fn save<B: AutodiffBackend>(
 ///
 /// # Errors
 /// When the file is damaged or is of another network.
-pub fn load<B: AutodiffBackend>(
+pub fn load<B: AutodiffBackend<InnerBackend: Kernels>>(
     path: &Path,
     network: Network<B>,
     optimizer: &mut Optimizer<B>,

@@ -9,6 +9,7 @@ use burn::tensor::{Tensor, TensorData};
 
 use crate::config::OptimizerKind;
 use crate::model::NamedTensor;
+use crate::model::kernels::{AdamStep, Kernels, Moving};
 
 const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;
@@ -35,7 +36,7 @@ pub struct Optimizer<B: AutodiffBackend> {
     moments: HashMap<String, Moments<B>>,
 }
 
-impl<B: AutodiffBackend> Optimizer<B> {
+impl<B: AutodiffBackend<InnerBackend: Kernels>> Optimizer<B> {
     /// An optimiser before its first step.
     pub fn new(kind: OptimizerKind, weight_decay: f64) -> Self {
         Self { kind, weight_decay, steps: 0, moments: HashMap::new() }
@@ -105,31 +106,31 @@ impl<B: AutodiffBackend> Optimizer<B> {
                 };
                 value - gradient * learning_rate
             }
-            OptimizerKind::Adam => self.adam(name, value, gradient, learning_rate),
+            OptimizerKind::Adam => self.adam(name, value, gradient, learning_rate, 1.0),
             OptimizerKind::Adamw => {
-                let value = value * (1.0 - learning_rate * self.weight_decay);
-                self.adam(name, value, gradient, learning_rate)
+                self.adam(name, value, gradient, learning_rate, 1.0 - learning_rate * self.weight_decay)
             }
         }
     }
 
+    /// One step of Adam; the value is multiplied with `keep` beforehand.
     fn adam(
         &mut self,
         name: String,
         value: Tensor<B::InnerBackend, 1>,
         gradient: Tensor<B::InnerBackend, 1>,
         learning_rate: f64,
+        keep: f64,
     ) -> Tensor<B::InnerBackend, 1> {
         let moments = self
             .moments
             .remove(&name)
             .unwrap_or_else(|| Moments { first: Tensor::zeros_like(&gradient), second: Tensor::zeros_like(&gradient) });
-        let squared = gradient.clone() * gradient.clone();
-        let first = moments.first * BETA_1 + gradient * (1.0 - BETA_1);
-        let second = moments.second * BETA_2 + squared * (1.0 - BETA_2);
         let t = self.steps as f64;
         let size = learning_rate * (1.0 - BETA_2.powf(t)).sqrt() / (1.0 - BETA_1.powf(t));
-        let value = value - first.clone() * size / (second.clone().sqrt() + EPSILON);
+        let step = AdamStep { beta_1: BETA_1, beta_2: BETA_2, epsilon: EPSILON, size, keep };
+        let parameter = Moving { value, first: moments.first, second: moments.second };
+        let Moving { value, first, second } = B::InnerBackend::adam(parameter, gradient, step);
         self.moments.insert(name, Moments { first, second });
         value
     }
@@ -142,7 +143,7 @@ struct Step<'a, B: AutodiffBackend> {
     path: Vec<String>,
 }
 
-impl<B: AutodiffBackend> ModuleMapper<B> for Step<'_, B> {
+impl<B: AutodiffBackend<InnerBackend: Kernels>> ModuleMapper<B> for Step<'_, B> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
         let (id, tensor, mapper): (ParamId, _, _) = param.consume();
         let Some(gradient) = self.gradients.remove::<B::InnerBackend, D>(id) else {

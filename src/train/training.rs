@@ -20,6 +20,7 @@ use crate::data::cache::Dataset;
 use crate::data::split::Split;
 use crate::data::tensor::{images_tensor, reclaim};
 use crate::events::{Epoch, Event, Part, Progress, Score, Writer};
+use crate::model::kernels::Kernels;
 use crate::model::{DropoutKey, Network, TooSmall, weights};
 use crate::random::{Purpose, Stream};
 
@@ -104,7 +105,7 @@ struct State<B: AutodiffBackend> {
     place: Place,
 }
 
-impl<B: AutodiffBackend> Training<'_, B> {
+impl<B: AutodiffBackend<InnerBackend: Kernels> + Kernels> Training<'_, B> {
     /// Trains from the checkpoint, if there is one, else from the first weights.
     ///
     /// # Errors

@@ -25,7 +25,8 @@ use crate::data::source::OpenSource;
 use crate::data::split::{Split, duplicate_groups, split};
 use crate::evaluate::{EvaluateError, Evaluation};
 use crate::events::{Completed, DataSummary, Epoch, Event, FailureKind, ImageRow, Part, Prediction, Started, Writer};
-use crate::model::{Network, WeightsError, shapes, weights};
+use crate::model::kernels::Kernels;
+use crate::model::{Network, WeightsError, fold, shapes, weights};
 
 /// Exit code of a worker that found its run taken by another.
 pub const BUSY: u8 = 75;
@@ -237,10 +238,11 @@ impl Run<'_> {
         }
     }
 
-    fn train<B: AutodiffBackend>(&self) -> Result<Event, RunError> {
+    fn train<B: AutodiffBackend<InnerBackend: Kernels> + Kernels>(&self) -> Result<Event, RunError> {
         let shapes =
             shapes::shapes(self.experiment.model(), self.experiment.data().image_size()).map_err(TrainError::from)?;
-        emit(self.events, Event::Model { layers: shapes.layers, parameters: shapes.parameters })?;
+        let folded = fold::describe(&fold::groups(self.experiment, &shapes.layers));
+        emit(self.events, Event::Model { layers: shapes.layers, parameters: shapes.parameters, folded })?;
         let training = Training::<B> {
             experiment: self.experiment,
             dataset: self.dataset,

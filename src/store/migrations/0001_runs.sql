@@ -20,6 +20,7 @@ CREATE TABLE runs (
     finished_at    TEXT,                 -- of the last event that ended an attempt
     seconds        REAL,                 -- training and evaluation, over all attempts
     message        TEXT,                 -- why it failed, diverged or stopped early
+    folded         TEXT,                 -- convolutions that are computed as one, in words
     parameters     INTEGER,              -- trainable parameters of the network
     fingerprint    TEXT,                 -- of the data's content
     split_hash     TEXT,                 -- of which image went where
