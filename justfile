@@ -9,7 +9,7 @@ run FILE *ARGS:
 
 # All tests
 test:
-    cargo test
+    cargo test --features ndarray
 
 # What continuous integration runs
 ci:

@@ -50,7 +50,8 @@ fn bench_layers(criterion: &mut Criterion) {
         group.bench_function("weight gradient", |b| b.iter(|| black_box(weight_gradient(g, set, upstream, &input))));
         // The first layer needs no gradient for the pixels.
         if g.channels > 3 {
-            group.bench_function("input gradient", |b| b.iter(|| black_box(input_gradient(g, set, upstream, &weights))));
+            group
+                .bench_function("input gradient", |b| b.iter(|| black_box(input_gradient(g, set, upstream, &weights))));
         }
         group.finish();
     }

@@ -27,7 +27,7 @@ fn reference(g: Geometry, input: &[f32], weights: &[f32], bias: &[f32], gradient
             (pixel * g.channels + c, k * g.filters + n)
         })
     };
-    for index in 0..g.batch * rows * columns * g.filters {
+    for (index, &upstream) in gradient.iter().enumerate() {
         let (n, place) = (index % g.filters, index / g.filters);
         let (column, row, image) = (place % columns, place / columns % rows, place / columns / rows);
         let (mut best, mut at) = (f64::NEG_INFINITY, (0, 0));
@@ -42,7 +42,7 @@ fn reference(g: Geometry, input: &[f32], weights: &[f32], bias: &[f32], gradient
         let passes = !g.relu || best > 0.0;
         result.output.push(if passes { best } else { 0.0 });
         if passes {
-            let upstream = f64::from(gradient[index]);
+            let upstream = f64::from(upstream);
             result.bias_gradient[n] += upstream;
             for (i, w) in products(image, at.0, at.1, n) {
                 result.input_gradient[i] += upstream * f64::from(weights[w]);
@@ -89,17 +89,8 @@ fn check(g: Geometry, seed: u64) {
     }
 }
 
-const BASE: Geometry = Geometry {
-    batch: 2,
-    height: 13,
-    width: 17,
-    channels: 3,
-    kernel: 3,
-    stride: 2,
-    filters: 8,
-    relu: false,
-    pool: 1,
-};
+const BASE: Geometry =
+    Geometry { batch: 2, height: 13, width: 17, channels: 3, kernel: 3, stride: 2, filters: 8, relu: false, pool: 1 };
 
 #[test]
 fn the_layers_of_the_published_network_agree() {

@@ -51,9 +51,7 @@ pub fn groups(experiment: &Experiment, layers: &[LayerShape]) -> Vec<Vec<Group>>
                 (together, cost)
             });
             match (folded, groups.last_mut()) {
-                (Some((together, cost)), Some(last))
-                    if cost.of(together) < last.1.of(last.0) + single.of(group) =>
-                {
+                (Some((together, cost)), Some(last)) if cost.of(together) < last.1.of(last.0) + single.of(group) => {
                     *last = (together, cost);
                 }
                 _ => groups.push((group, single)),
@@ -67,13 +65,16 @@ pub fn groups(experiment: &Experiment, layers: &[LayerShape]) -> Vec<Vec<Group>>
 
 /// What is folded, for the run's record: `conv1_1 to conv1_2 as one 7x7 convolution with stride 4`.
 pub fn describe(blocks: &[Vec<Group>]) -> Vec<String> {
-    let groups = blocks.iter().enumerate().flat_map(|(block, groups)| groups.iter().map(move |group| (block + 1, group)));
+    let groups =
+        blocks.iter().enumerate().flat_map(|(block, groups)| groups.iter().map(move |group| (block + 1, group)));
     let folded = groups.filter(|(_, group)| group.count > 1);
     folded
         .map(|(block, Group { first, count, kernel, stride })| {
             let last = first + count;
             let first = first + 1;
-            format!("conv{block}_{first} to conv{block}_{last} as one {kernel}x{kernel} convolution with stride {stride}")
+            format!(
+                "conv{block}_{first} to conv{block}_{last} as one {kernel}x{kernel} convolution with stride {stride}"
+            )
         })
         .collect()
 }
@@ -123,7 +124,8 @@ mod tests {
 
     #[test]
     fn what_is_not_linear_is_not_folded() {
-        for settings in ["[model]\nactivation = \"relu\"", "[model]\nbatch_norm = true", "[model]\npadding = \"same\""] {
+        for settings in ["[model]\nactivation = \"relu\"", "[model]\nbatch_norm = true", "[model]\npadding = \"same\""]
+        {
             assert!(folded([400, 500], settings).is_empty(), "{settings}");
         }
         assert!(folded([400, 500], "[train]\nfold = false").is_empty());

@@ -9,6 +9,10 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::train::folder::RunFolder;
 
+/// Makes glibc keep the memory of one training step for the next. By default it returns every large block to the system
+/// and takes it back page by page, which costs more than the computation does. Other C libraries ignore it.
+const KEEP_MEMORY: &str = "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=68719476736";
+
 /// A worker process in a process group of its own, so that Ctrl-C reaches it only through its coordinator.
 #[derive(Debug)]
 pub struct Worker {
@@ -28,6 +32,7 @@ impl Worker {
             .arg("worker")
             .arg(folder.path())
             .env("RAYON_NUM_THREADS", threads.to_string())
+            .env("GLIBC_TUNABLES", tunables())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -59,5 +64,13 @@ impl Worker {
             // A group that is gone needs no signal.
             let _ = kill_process_group(group, signal);
         }
+    }
+}
+
+/// What the user has set, which wins, after [`KEEP_MEMORY`].
+fn tunables() -> String {
+    match std::env::var("GLIBC_TUNABLES") {
+        Ok(set) if !set.is_empty() => format!("{KEEP_MEMORY}:{set}"),
+        _ => KEEP_MEMORY.to_owned(),
     }
 }

@@ -1,12 +1,14 @@
 //! One run on one backend: data in, events out. Knows no database.
 //!
-//! [`worker`] is the process that does a run, [`training`] the loop, [`checkpoint`] what survives the process.
+//! [`worker`] is the process that does a run, [`training`] the loop, [`learner`] a step
+//! of it, [`checkpoint`] what survives the process.
 
 pub mod backend;
 pub mod checkpoint;
 pub mod environment;
 pub mod folder;
 pub mod interrupt;
+pub mod learner;
 pub mod loss;
 pub mod optimizer;
 pub mod training;

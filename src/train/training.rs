@@ -4,15 +4,14 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use burn::module::AutodiffModule;
-use burn::optim::GradientsParams;
 use burn::tensor::backend::{AutodiffBackend, Backend};
-use burn::tensor::{Tensor, TensorData};
 use thiserror::Error;
 
 use super::checkpoint::{self, CheckpointError, Place};
 use super::folder::RunFolder;
 use super::interrupt::Interrupt;
-use super::loss::{binary_cross_entropy, binary_cross_entropy_f64, labels_tensor};
+use super::learner::{Learner, StepSettings, Stepped};
+use super::loss::binary_cross_entropy_f64;
 use super::optimizer::Optimizer;
 use crate::config::{ClassWeights, EarlyStopping, Experiment, Monitor, Schedule};
 use crate::data::batches::{Augmentation, Batches};
@@ -99,9 +98,7 @@ enum Stop {
 
 /// A network on its way.
 struct State<B: AutodiffBackend> {
-    /// `None` only while the optimiser holds it.
-    network: Option<Network<B>>,
-    optimizer: Optimizer<B>,
+    learner: Learner<B>,
     place: Place,
 }
 
@@ -126,7 +123,7 @@ impl<B: AutodiffBackend<InnerBackend: Kernels> + Kernels> Training<'_, B> {
         if let Some(rule) = train.early_stopping() {
             stopped_early = stopped_early.or_else(|| stop_early(rule, &state.place.history));
         }
-        let network = state.network.map(|network| network.valid());
+        let network = state.learner.network.map(|network| network.valid());
         let network =
             network.map_or_else(|| Network::new(self.experiment, &self.device).map_err(TrainError::from), Ok)?;
         Ok(Outcome::Trained { network: Box::new(network), place: state.place, stopped_early })
@@ -144,7 +141,7 @@ impl<B: AutodiffBackend<InnerBackend: Kernels> + Kernels> Training<'_, B> {
                 events.write(Event::Epoch(epoch.clone()))?;
             }
         }
-        Ok(State { network: Some(network), optimizer, place })
+        Ok(State { learner: Learner { network: Some(network), optimizer }, place })
     }
 
     /// One epoch with its evaluation and checkpoint; an outcome only if training ends here.
@@ -160,7 +157,7 @@ impl<B: AutodiffBackend<InnerBackend: Kernels> + Kernels> Training<'_, B> {
             }
             ControlFlow::Break(Stop::Interrupted) => return self.stop(state, before, started).map(Some),
         }
-        let Some(network) = state.network.as_ref().map(|network| network.valid()) else { return Ok(None) };
+        let Some(network) = state.learner.network.as_ref().map(|network| network.valid()) else { return Ok(None) };
         let (part, indices) = self.held_out();
         let Some(logits) = self.logits(&network, indices) else {
             return self.stop(state, before, started).map(Some);
@@ -202,8 +199,8 @@ impl<B: AutodiffBackend<InnerBackend: Kernels> + Kernels> Training<'_, B> {
     }
 
     fn save(&self, state: &State<B>) -> Result<(), TrainError> {
-        if let Some(network) = &state.network {
-            checkpoint::save(&self.folder.checkpoint(), network, &state.optimizer, &state.place)?;
+        if let Some(network) = &state.learner.network {
+            checkpoint::save(&self.folder.checkpoint(), network, &state.learner.optimizer, &state.place)?;
         }
         Ok(())
     }
@@ -223,7 +220,7 @@ impl<B: AutodiffBackend<InnerBackend: Kernels> + Kernels> Training<'_, B> {
             threads: self.threads,
         };
         let steps = batches.steps();
-        let weights = self.class_weights();
+        let class_weights = self.class_weights();
         let learning_rate = self.learning_rate(epoch);
         let mut clock = Instant::now();
         let mut last_progress = Instant::now();
@@ -231,25 +228,24 @@ impl<B: AutodiffBackend<InnerBackend: Kernels> + Kernels> Training<'_, B> {
             if self.interrupt.is_raised() {
                 return ControlFlow::Break(Stop::Interrupted);
             }
-            let Some(network) = state.network.take() else {
+            let images = images_tensor::<B::InnerBackend>(batch.pixels, self.dataset.size(), &self.device);
+            let settings = StepSettings {
+                labels: &batch.labels,
+                class_weights,
+                dropout: DropoutKey { seed, epoch: epoch as u64, step: batch.step as u64 },
+                learning_rate,
+            };
+            let Some(Stepped { loss, logits }) = state.learner.step(images.clone(), settings) else {
                 return ControlFlow::Break(Stop::Interrupted);
             };
-            let dropout = DropoutKey { seed, epoch: epoch as u64, step: batch.step as u64 };
-            let images = images_tensor::<B::InnerBackend>(batch.pixels, self.dataset.size(), &self.device);
-            let logits = network.forward(Tensor::from_inner(images.clone()), Some(dropout));
-            let values: Vec<f32> = logits.clone().inner().into_data().convert::<f32>().into_vec().unwrap_or_default();
-            let loss = self.weighted_loss(logits, &batch.labels, weights);
-            let value = weighted_loss_f64(&values, &batch.labels, weights);
-            if !value.is_finite() {
-                return ControlFlow::Break(Stop::Diverged { step: batch.step, loss: value });
+            if !loss.is_finite() {
+                return ControlFlow::Break(Stop::Diverged { step: batch.step, loss });
             }
-            let gradients = GradientsParams::from_grads(loss.backward(), &network);
-            state.network = Some(state.optimizer.step(network, gradients, learning_rate));
             let current = &mut state.place.current;
             current.steps = batch.step + 1;
-            current.images += values.len();
-            current.loss += value * values.len() as f64;
-            current.correct += correct(&values, &batch.labels);
+            current.images += logits.len();
+            current.loss += loss * logits.len() as f64;
+            current.correct += correct(&logits, &batch.labels);
             current.seconds += clock.elapsed().as_secs_f64();
             clock = Instant::now();
             if last_progress.elapsed() >= PROGRESS_EVERY {
@@ -268,17 +264,6 @@ impl<B: AutodiffBackend<InnerBackend: Kernels> + Kernels> Training<'_, B> {
             }
             ControlFlow::Continue(reclaim(images))
         })
-    }
-
-    /// Mean of the images' losses, each times the weight of its class.
-    fn weighted_loss(&self, logits: Tensor<B, 1>, labels: &[bool], weights: [f64; 2]) -> Tensor<B, 1> {
-        let losses = binary_cross_entropy(logits, labels_tensor(labels, &self.device));
-        if weights == [1.0, 1.0] {
-            return losses.mean();
-        }
-        let weights: Vec<f32> = labels.iter().map(|&label| weights[usize::from(label)] as f32).collect();
-        let length = weights.len();
-        (losses * Tensor::from_data(TensorData::new(weights, [length]), &self.device)).mean()
     }
 
     /// Weight of each class in the loss; balanced is images / (2 x images of the class), as scikit-learn has it.
@@ -345,14 +330,6 @@ impl<B: AutodiffBackend<InnerBackend: Kernels> + Kernels> Training<'_, B> {
 
 fn correct(logits: &[f32], labels: &[bool]) -> usize {
     logits.iter().zip(labels).filter(|&(&logit, &label)| (logit >= 0.0) == label).count()
-}
-
-fn weighted_loss_f64(logits: &[f32], labels: &[bool], weights: [f64; 2]) -> f64 {
-    let losses = logits.iter().zip(labels);
-    let sum: f64 = losses
-        .map(|(&logit, &label)| weights[usize::from(label)] * binary_cross_entropy_f64(f64::from(logit), label))
-        .sum();
-    sum / logits.len() as f64
 }
 
 fn score(logits: &[f64], labels: &[bool]) -> Score {

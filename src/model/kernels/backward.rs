@@ -83,7 +83,15 @@ pub fn weight_gradient(
         for (cut, weights) in weights.chunks_mut(rows * geometry.run() * padded).enumerate() {
             let kernel_rows = cut * rows..(cut * rows + rows).min(geometry.kernel);
             let images = images.clone();
-            tasks.push(WeightGradient { plan: &plan, upstream, input, images, kernel_rows, weights, bias: bias.take() });
+            tasks.push(WeightGradient {
+                plan: &plan,
+                upstream,
+                input,
+                images,
+                kernel_rows,
+                weights,
+                bias: bias.take(),
+            });
         }
     }
     tasks.into_par_iter().for_each(|task| set.run(task));

@@ -81,8 +81,7 @@ pub trait Kernels: Backend {
         let squared = gradient.clone() * gradient.clone();
         let first = parameter.first * step.beta_1 + gradient * (1.0 - step.beta_1);
         let second = parameter.second * step.beta_2 + squared * (1.0 - step.beta_2);
-        let value =
-            parameter.value * step.keep - first.clone() * step.size / (second.clone().sqrt() + step.epsilon);
+        let value = parameter.value * step.keep - first.clone() * step.size / (second.clone().sqrt() + step.epsilon);
         Moving { value, first, second }
     }
 }
@@ -112,8 +111,11 @@ pub fn convolve_transposed<B: Kernels>(input: Tensor<B, 4>, weights: Tensor<B, 4
 mod ndarray {
     use burn::backend::{Autodiff, NdArray};
 
-    impl super::Kernels for NdArray {}
-    impl super::Kernels for Autodiff<NdArray> {}
+    impl super::Kernels for NdArray<f32> {}
+    impl super::Kernels for Autodiff<NdArray<f32>> {}
+    // In f64 for tests against exact results.
+    impl super::Kernels for NdArray<f64> {}
+    impl super::Kernels for Autodiff<NdArray<f64>> {}
 }
 
 #[cfg(feature = "cuda")]

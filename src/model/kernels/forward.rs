@@ -129,14 +129,7 @@ fn maximum(from: &[f32], pool: usize, line: usize, tile: usize, out: &mut [f32],
 /// # Safety
 /// The processor must have the instruction set.
 #[inline(always)]
-unsafe fn convolve_row<S: Simd>(
-    plan: &Plan,
-    input: &[f32],
-    row: usize,
-    weights: &[f32],
-    bias: &[f32],
-    to: &mut [f32],
-) {
+unsafe fn convolve_row<S: Simd>(plan: &Plan, input: &[f32], row: usize, weights: &[f32], bias: &[f32], to: &mut [f32]) {
     let geometry = plan.geometry;
     let columns = geometry.columns();
     for k in 0..columns.div_ceil(ROWS) {
