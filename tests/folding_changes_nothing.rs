@@ -92,7 +92,7 @@ fn the_published_network() {
 
 #[test]
 fn networks_that_are_not_folded() {
-    for settings in ["activation = \"relu\"", "activation = \"tanh\"", "padding = \"same\"", "batch_norm = true"] {
+    for settings in ["activation = \"relu\"", "activation = \"tanh\"", "padding = \"same\""] {
         check(&format!("{settings}\nconv = [[8, 6], [12]]\ndense = [8]"), [47, 53], 2, 3);
     }
 }

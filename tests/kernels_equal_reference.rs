@@ -143,7 +143,12 @@ fn the_bits_do_not_depend_on_the_number_of_threads() {
 
 #[test]
 fn a_value_that_is_not_a_number_reaches_the_output() {
-    let g = Geometry { relu: true, pool: 2, ..BASE };
+    for (filters, pool) in [(8, 1), (8, 2), (64, 1), (64, 2)] {
+        a_nan_reaches_the_output_of(Geometry { relu: true, filters, pool, ..BASE });
+    }
+}
+
+fn a_nan_reaches_the_output_of(g: Geometry) {
     let mut stream = Stream::new(1, Purpose::Weights, 3, 0);
     let mut input = random(&mut stream, g.input_len());
     let (weights, bias) = (random(&mut stream, g.weights_len()), random(&mut stream, g.filters));

@@ -2,6 +2,7 @@
 //!
 //! Work is cut by sizes only, and sums run in a fixed order, so the same bits come out whatever the number of threads.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -12,6 +13,12 @@ use super::tile::{ROWS, WIDEST, Walk, piece, sized, tile};
 
 /// Memory that the parts of a weight gradient may take before they are added up, in values (8 MiB).
 const PARTS_LEN: usize = 2 << 20;
+
+/// Values of a weight gradient that one task adds up over its parts.
+const SUM_CHUNK: usize = 1 << 13;
+
+/// The most parts of a weight gradient.
+const MOST_PARTS: usize = 16;
 
 /// What the backward pass knows of the forward pass: the gradient of its output, and the output itself.
 #[derive(Debug, Clone, Copy)]
@@ -41,13 +48,16 @@ pub fn input_gradient(geometry: Geometry, set: InstructionSet, upstream: Upstrea
     assert_eq!(weights.len(), geometry.weights_len(), "weights");
     let plan = Plan::new(geometry, set);
     let packed = plan.pack_backward(weights);
-    let mut gradient = vec![0.0; geometry.input_len()];
     if upstream.gradient.is_empty() {
-        return gradient;
+        return vec![0.0; geometry.input_len()];
     }
-    gradient.par_chunks_exact_mut(geometry.image().max(1)).enumerate().for_each(|(index, gradient)| {
+    let mut gradient = Vec::with_capacity(geometry.input_len());
+    let images = gradient.spare_capacity_mut()[..geometry.input_len()].par_chunks_exact_mut(geometry.image());
+    images.enumerate().for_each(|(index, gradient)| {
         set.run(InputGradient { plan: &plan, upstream, index, packed: &packed, gradient });
     });
+    // SAFETY: every image has written all its values.
+    unsafe { gradient.set_len(geometry.input_len()) };
     gradient
 }
 
@@ -70,7 +80,7 @@ pub fn weight_gradient(
     let padded = plan.padded_filters();
     // One more row than the kernel has: the bias.
     let length = (geometry.depth() + 1) * padded;
-    let groups = (PARTS_LEN / length).clamp(1, geometry.batch.max(1));
+    let groups = (PARTS_LEN / length).clamp(1, MOST_PARTS.min(geometry.batch));
     // With many groups each does a whole gradient; with few, a task does one row of the kernel.
     let cuts = if groups >= 8 { 1 } else { geometry.kernel };
     let rows = geometry.kernel.div_ceil(cuts);
@@ -96,11 +106,13 @@ pub fn weight_gradient(
     }
     tasks.into_par_iter().for_each(|task| set.run(task));
     let (sum, others) = parts.split_at_mut(length);
-    for part in others.chunks_exact(length) {
-        for (sum, value) in sum.iter_mut().zip(part) {
-            *sum += value;
+    sum.par_chunks_mut(SUM_CHUNK).enumerate().for_each(|(chunk, sum)| {
+        for part in others.chunks_exact(length) {
+            for (sum, value) in sum.iter_mut().zip(&part[chunk * SUM_CHUNK..]) {
+                *sum += value;
+            }
         }
-    }
+    });
     let unpad = |rows: &[f32]| rows.chunks_exact(padded).flat_map(|row| &row[..geometry.filters]).copied().collect();
     let (weights, bias) = sum.split_at(length - padded);
     (unpad(weights), unpad(bias))
@@ -112,7 +124,7 @@ struct InputGradient<'a> {
     upstream: Upstream<'a>,
     index: usize,
     packed: &'a [f32],
-    gradient: &'a mut [f32],
+    gradient: &'a mut [MaybeUninit<f32>],
 }
 
 impl Work for InputGradient<'_> {
@@ -124,22 +136,30 @@ impl Work for InputGradient<'_> {
         let columns = geometry.columns();
         let block = self.plan.block_rows();
         let mut scratch = vec![0.0; block * columns * padded];
+        let mut begun = 0;
         for first in (0..rows).step_by(block) {
             let count = block.min(rows - first);
             spread(self.plan, self.upstream, self.index, first, count, &mut scratch);
+            // Rows begin at 0 just before they are added to, while they are in the cache.
+            let end = ((first + count - 1) * geometry.stride + geometry.kernel) * geometry.row();
+            self.gradient[begun..end].fill(MaybeUninit::new(0.0));
+            begun = end;
+            // SAFETY: all values up to `end` have been written.
+            let gradient = unsafe { self.gradient[..end].assume_init_mut() };
             for t in 0..geometry.kernel * run_tiles {
                 let (kernel_row, start) = (t / run_tiles, t % run_tiles * run_tile);
                 let weights = &self.packed[t * padded * run_tile..(t + 1) * padded * run_tile];
                 let wide = run_tile.min(geometry.run() - start);
                 for row in 0..count {
                     let line = (first + row) * geometry.stride + kernel_row;
-                    let gradient = &mut self.gradient[line * geometry.row() + start..(line + 1) * geometry.row()];
+                    let gradient = &mut gradient[line * geometry.row() + start..(line + 1) * geometry.row()];
                     let place = row * columns;
                     // SAFETY: the caller promises the instruction set; the slices hold what the row needs.
                     unsafe { gradient_row::<S>(self.plan, &scratch, count, place, weights, wide, gradient) };
                 }
             }
         }
+        self.gradient[begun..].fill(MaybeUninit::new(0.0));
     }
 }
 

@@ -19,6 +19,8 @@ pub(super) trait Simd: Copy + 'static {
     unsafe fn load(from: *const f32) -> Self::V;
     unsafe fn store(to: *mut f32, value: Self::V);
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    /// 0 where the value is negative; a NaN stays one, so that it does not hide a divergence.
+    unsafe fn relu(value: Self::V) -> Self::V;
     /// `a * b + c`.
     unsafe fn multiply_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
 }
@@ -118,13 +120,13 @@ pub(super) struct Portable;
 /// [`Simd`] out of the processor's own functions.
 #[cfg(target_arch = "x86_64")]
 macro_rules! x86 {
-    ($set:ident, $vector:ident, $lanes:literal, $vectors:literal, $splat:ident, $load:ident, $store:ident, $add:ident, $fma:ident) => {
+    ($set:ident, $vector:ident, $lanes:literal, $vectors:literal, $splat:ident, $load:ident, $store:ident, $add:ident, $max:ident, $fma:ident) => {
         impl Simd for $set {
             type V = std::arch::x86_64::$vector;
             const LANES: usize = $lanes;
             const VECTORS: usize = $vectors;
 
-            // SAFETY (all five): the caller promises the instruction set and valid pointers.
+            // SAFETY (all six): the caller promises the instruction set and valid pointers.
             #[inline(always)]
             unsafe fn splat(value: f32) -> Self::V {
                 unsafe { std::arch::x86_64::$splat(value) }
@@ -142,6 +144,11 @@ macro_rules! x86 {
                 unsafe { std::arch::x86_64::$add(a, b) }
             }
             #[inline(always)]
+            unsafe fn relu(value: Self::V) -> Self::V {
+                // Where one operand is a NaN the instruction returns the second.
+                unsafe { std::arch::x86_64::$max(Self::splat(0.0), value) }
+            }
+            #[inline(always)]
             unsafe fn multiply_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
                 unsafe { std::arch::x86_64::$fma(a, b, c) }
             }
@@ -150,9 +157,31 @@ macro_rules! x86 {
 }
 
 #[cfg(target_arch = "x86_64")]
-x86!(Avx512, __m512, 16, 4, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_fmadd_ps);
+x86!(
+    Avx512,
+    __m512,
+    16,
+    4,
+    _mm512_set1_ps,
+    _mm512_loadu_ps,
+    _mm512_storeu_ps,
+    _mm512_add_ps,
+    _mm512_max_ps,
+    _mm512_fmadd_ps
+);
 #[cfg(target_arch = "x86_64")]
-x86!(Avx2, __m256, 8, 2, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_fmadd_ps);
+x86!(
+    Avx2,
+    __m256,
+    8,
+    2,
+    _mm256_set1_ps,
+    _mm256_loadu_ps,
+    _mm256_storeu_ps,
+    _mm256_add_ps,
+    _mm256_max_ps,
+    _mm256_fmadd_ps
+);
 
 impl Simd for Portable {
     type V = [f32; 4];
@@ -176,6 +205,10 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
         std::array::from_fn(|lane| a[lane] + b[lane])
+    }
+    #[inline(always)]
+    unsafe fn relu(value: Self::V) -> Self::V {
+        value.map(|value| if value < 0.0 { 0.0 } else { value })
     }
     #[inline(always)]
     unsafe fn multiply_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
