@@ -9,7 +9,7 @@ use burn::tensor::{Tensor, TensorData};
 
 use crate::config::OptimizerKind;
 use crate::model::NamedTensor;
-use crate::model::kernels::{AdamStep, Kernels, Moving};
+use crate::model::kernels::{AdamStep, Kernels, Moving, contiguous};
 
 const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;
@@ -154,7 +154,7 @@ impl<B: AutodiffBackend<InnerBackend: Kernels>> ModuleMapper<B> for Step<'_, B> 
         let updated = self.optimizer.updated(
             self.path.join("."),
             tensor.inner().reshape([length]),
-            gradient.reshape([length]),
+            contiguous(gradient).reshape([length]),
             self.learning_rate,
         );
         let tensor = Tensor::from_inner(updated.reshape(dims)).require_grad();

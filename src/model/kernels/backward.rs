@@ -113,7 +113,11 @@ pub fn weight_gradient(
             }
         }
     });
-    let unpad = |rows: &[f32]| rows.chunks_exact(padded).flat_map(|row| &row[..geometry.filters]).copied().collect();
+    let unpad = |rows: &[f32]| {
+        let mut values = Vec::with_capacity(rows.len() / padded * geometry.filters);
+        rows.chunks_exact(padded).for_each(|row| values.extend_from_slice(&row[..geometry.filters]));
+        values
+    };
     let (weights, bias) = sum.split_at(length - padded);
     (unpad(weights), unpad(bias))
 }

@@ -76,6 +76,11 @@ pub trait Kernels: Backend {
         x.permute([0, 2, 3, 1]).into_primitive().tensor()
     }
 
+    /// The same values in row-major order, where the backend keeps views that are not.
+    fn contiguous(tensor: FloatTensor<Self>) -> FloatTensor<Self> {
+        tensor
+    }
+
     /// One step of Adam against a gradient.
     fn adam(parameter: Moving<Self>, gradient: Tensor<Self, 1>, step: AdamStep) -> Moving<Self> {
         let squared = gradient.clone() * gradient.clone();
@@ -99,6 +104,11 @@ pub fn convolve<B: Kernels>(
 ) -> Tensor<B, 4> {
     let [input, weights] = [input, weights].map(|tensor| tensor.into_primitive().tensor());
     wrap(B::convolve(input, weights, bias.into_primitive().tensor(), window))
+}
+
+/// [`Kernels::contiguous`] on tensors.
+pub fn contiguous<B: Kernels, const D: usize>(tensor: Tensor<B, D>) -> Tensor<B, D> {
+    wrap(B::contiguous(tensor.into_primitive().tensor()))
 }
 
 /// [`Kernels::convolve_transposed`] on tensors.

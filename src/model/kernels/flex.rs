@@ -30,6 +30,13 @@ impl Kernels for Flex {
         image(geometry, input_gradient(geometry, InstructionSet::detect(), upstream, &values(&weights)))
     }
 
+    fn contiguous(tensor: FlexTensor) -> FlexTensor {
+        match values(&tensor) {
+            Cow::Borrowed(_) => tensor,
+            Cow::Owned(values) => FlexTensor::from_data(TensorData::new(values, tensor.shape())),
+        }
+    }
+
     fn adam(parameter: Moving<Self>, gradient: Tensor<Self, 1>, step: AdamStep) -> Moving<Self> {
         let [mut value, mut first, mut second] =
             [parameter.value, parameter.first, parameter.second].map(|tensor| tensor.into_primitive().tensor());
@@ -140,15 +147,16 @@ impl Kernels for Autodiff<Flex> {
         window: Window,
     ) -> FloatTensor<Self> {
         let geometry = geometry(&input.primitive, &weights.primitive, window);
-        let result = convolved(geometry, &input.primitive, &weights.primitive, &bias.primitive);
+        let values = Flex::contiguous(weights.primitive);
+        let result = convolved(geometry, &input.primitive, &values, &bias.primitive);
         let out = output(geometry, result.values);
-        let nodes = [input.node.clone(), weights.node.clone(), bias.node.clone()];
+        let nodes = [input.node, weights.node, bias.node];
         match Convolution.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prepared) => {
                 let state = ConvolutionState {
                     geometry,
                     input: input.primitive,
-                    weights: weights.primitive,
+                    weights: values,
                     output: window.relu.then(|| out.clone()),
                     places: result.places,
                 };
@@ -160,10 +168,11 @@ impl Kernels for Autodiff<Flex> {
 
     fn convolve_transposed(input: FloatTensor<Self>, weights: FloatTensor<Self>, stride: usize) -> FloatTensor<Self> {
         let geometry = transposed_geometry(&input.primitive, &weights.primitive, stride);
-        let out = Flex::convolve_transposed(input.primitive.clone(), weights.primitive.clone(), stride);
-        let nodes = [input.node.clone(), weights.node.clone()];
+        let [input_values, weights_values] = [input.primitive, weights.primitive].map(Flex::contiguous);
+        let out = Flex::convolve_transposed(input_values.clone(), weights_values.clone(), stride);
+        let nodes = [input.node, weights.node];
         match Transposed.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => prepared.finish((geometry, input.primitive, weights.primitive), out),
+            OpsKind::Tracked(prepared) => prepared.finish((geometry, input_values, weights_values), out),
             OpsKind::UnTracked(prepared) => prepared.finish(out),
         }
     }
@@ -173,8 +182,32 @@ impl Kernels for Autodiff<Flex> {
 fn values(tensor: &FlexTensor) -> Cow<'_, [f32]> {
     match tensor.as_slice::<f32>() {
         Some(values) => Cow::Borrowed(values),
-        None => Cow::Owned(tensor.to_contiguous().storage::<f32>().to_vec()),
+        None => Cow::Owned(gather(tensor)),
     }
+}
+
+/// Values of a view in row-major order: burn's own way steps through every index, which takes ten times as long.
+fn gather(tensor: &FlexTensor) -> Vec<f32> {
+    let (layout, storage) = (tensor.layout(), tensor.storage::<f32>());
+    let shape: Vec<usize> = tensor.shape().to_vec();
+    let strides: Vec<isize> = layout.strides().to_vec();
+    let Some((&length, outer)) = shape.split_last() else { return storage.to_vec() };
+    let step = strides[outer.len()];
+    let mut values = Vec::with_capacity(shape.iter().product());
+    let mut index = vec![0; outer.len()];
+    for _ in 0..outer.iter().product::<usize>() {
+        let place: isize = index.iter().zip(&strides).map(|(&index, &stride)| index as isize * stride).sum();
+        let start = layout.start_offset() as isize + place;
+        values.extend((0..length as isize).map(|k| storage[(start + k * step) as usize]));
+        for (index, &length) in index.iter_mut().zip(outer).rev() {
+            *index += 1;
+            if *index < length {
+                break;
+            }
+            *index = 0;
+        }
+    }
+    values
 }
 
 fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {

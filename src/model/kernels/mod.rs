@@ -16,7 +16,7 @@ mod simd;
 mod tile;
 
 pub use backward::{Upstream, input_gradient, weight_gradient};
-pub use extension::{AdamStep, Kernels, Moving, Window, convolve, convolve_transposed};
+pub use extension::{AdamStep, Kernels, Moving, Window, contiguous, convolve, convolve_transposed};
 pub use forward::{Convolved, forward};
 pub use geometry::Geometry;
 pub use simd::InstructionSet;
