@@ -1,7 +1,7 @@
 //! Tables for people, spreadsheets, documents and scripts, from the same rows.
 
 use clap::ValueEnum;
-use comfy_table::{CellAlignment, ContentArrangement, Table, TableStyle, presets};
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle, presets};
 
 use super::summary::{duration, percent};
 use crate::evaluate::format_p;
@@ -27,7 +27,7 @@ pub enum Format {
 /// Only if a value cannot be written as JSON or CSV, which would be a bug.
 pub fn runs(runs: &[RunSummary], format: Format) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
     Ok(match format {
-        Format::Table => grid(runs, presets::UTF8_HORIZONTAL_ONLY),
+        Format::Table => grid(runs, RULED_HEADER),
         Format::Markdown => grid(runs, presets::ASCII_MARKDOWN),
         Format::Json => serde_json::to_string_pretty(runs)? + "\n",
         Format::Csv => {
@@ -39,6 +39,9 @@ pub fn runs(runs: &[RunSummary], format: Format) -> Result<String, Box<dyn std::
         }
     })
 }
+
+/// A line under the header and none between rows.
+const RULED_HEADER: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 const COLUMNS: [&str; 10] =
     ["run", "name", "status", "accuracy", "95 % interval", "naive", "p", "AUC", "epochs", "time"];
