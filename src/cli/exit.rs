@@ -47,7 +47,9 @@ impl Failure {
     /// Prints the message the way the terminal can show it.
     pub fn print(&self) {
         if let Some(message) = &self.message {
-            let prefix = if message.starts_with("error") || message.starts_with('\u{1b}') { "" } else { "error: " };
+            // Stopping on request is no error, and mistakes in files are drawn with their own heading.
+            let plain = self.code == INTERRUPTED || message.starts_with("error") || message.starts_with('\u{1b}');
+            let prefix = if plain { "" } else { "error: " };
             eprintln!("{prefix}{message}");
         }
     }

@@ -47,7 +47,7 @@ pub struct RunSummary {
     /// Area under the ROC curve.
     pub auc: Option<f64>,
     /// Images of the test set.
-    pub test_images: Option<f64>,
+    pub test_images: Option<u64>,
     /// Why it failed, diverged or stopped early.
     pub message: Option<String>,
     /// BLAKE3 of the data.

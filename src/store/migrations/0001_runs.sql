@@ -128,7 +128,7 @@ SELECT
     max(CASE metrics.name WHEN 'auc' THEN value END) AS auc,
     max(CASE metrics.name WHEN 'log_loss' THEN value END) AS log_loss,
     max(CASE metrics.name WHEN 'brier' THEN value END) AS brier,
-    max(CASE metrics.name WHEN 'test_images' THEN value END) AS test_images
+    CAST(max(CASE metrics.name WHEN 'test_images' THEN value END) AS INTEGER) AS test_images
 FROM runs
 JOIN experiments ON experiments.id = runs.experiment_id
 LEFT JOIN metrics ON metrics.run_id = runs.id
