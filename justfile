@@ -18,3 +18,7 @@ ci:
 # Benchmarks
 bench:
     cargo bench
+
+# Keras and PyTorch on the same work, in turn (sets up their environment, about 3 GB)
+bench-peers *ARGS:
+    python3 benches/peers/run.py {{ARGS}}

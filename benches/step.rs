@@ -4,6 +4,8 @@
 //! the median, as the peers' scripts do.
 
 use std::hint::black_box;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use burn::tensor::Tensor;
@@ -12,6 +14,7 @@ use emo_runner::config::{ImageSize, load};
 use emo_runner::data::tensor::images_tensor;
 use emo_runner::model::{DropoutKey, Network};
 use emo_runner::random::{Purpose, Stream};
+use emo_runner::schedule::launcher::allocator_settings;
 use emo_runner::train::backend::Cpu;
 use emo_runner::train::learner::{Learner, StepSettings};
 use emo_runner::train::optimizer::Optimizer;
@@ -93,7 +96,18 @@ fn all() {
     criterion.final_summary();
 }
 
+/// Starts this program again with the allocator's settings of a worker: they are read when a process starts.
+fn as_worker() {
+    if std::env::var_os("GLIBC_TUNABLES").is_none() {
+        let program = std::env::current_exe().expect("the program knows its file");
+        let error =
+            Command::new(program).args(std::env::args_os().skip(1)).env("GLIBC_TUNABLES", allocator_settings()).exec();
+        panic!("the benchmark cannot start again: {error}");
+    }
+}
+
 fn main() {
+    as_worker();
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let number = |index: usize| arguments.get(index).and_then(|argument| argument.parse().ok());
     match (number(0), number(1), number(2)) {

@@ -32,7 +32,7 @@ impl Worker {
             .arg("worker")
             .arg(folder.path())
             .env("RAYON_NUM_THREADS", threads.to_string())
-            .env("GLIBC_TUNABLES", tunables())
+            .env("GLIBC_TUNABLES", allocator_settings())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -67,8 +67,8 @@ impl Worker {
     }
 }
 
-/// What the user has set, which wins, after [`KEEP_MEMORY`].
-fn tunables() -> String {
+/// Value of `GLIBC_TUNABLES` for a process that trains: blocks are kept for the next step. What the user has set wins.
+pub fn allocator_settings() -> String {
     match std::env::var("GLIBC_TUNABLES") {
         Ok(set) if !set.is_empty() => format!("{KEEP_MEMORY}:{set}"),
         _ => KEEP_MEMORY.to_owned(),
