@@ -16,4 +16,4 @@ pub mod worker;
 
 /// Version of everything that decides a result's bits: random streams, augmentation, kernels, optimisers. It is part
 /// of a run's identity; raise it whenever the same file and seed would give other numbers.
-pub const NUMERICS_VERSION: u32 = 2;
+pub const NUMERICS_VERSION: u32 = 3;

@@ -8,6 +8,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::geometry::{Geometry, Plan};
+use super::pooled;
 use super::simd::{InstructionSet, Simd, Work};
 use super::tile::{ROWS, WIDEST, Walk, piece, sized, tile};
 
@@ -46,16 +47,23 @@ impl Upstream<'_> {
 pub fn input_gradient(geometry: Geometry, set: InstructionSet, upstream: Upstream, weights: &[f32]) -> Vec<f32> {
     upstream.check(&geometry);
     assert_eq!(weights.len(), geometry.weights_len(), "weights");
-    let plan = Plan::new(geometry, set);
-    let packed = plan.pack_backward(weights);
     if upstream.gradient.is_empty() {
         return vec![0.0; geometry.input_len()];
     }
     let mut gradient = Vec::with_capacity(geometry.input_len());
     let images = gradient.spare_capacity_mut()[..geometry.input_len()].par_chunks_exact_mut(geometry.image());
-    images.enumerate().for_each(|(index, gradient)| {
-        set.run(InputGradient { plan: &plan, upstream, index, packed: &packed, gradient });
-    });
+    if geometry.pool > 1 {
+        let packed = &pooled::Packed::new(&geometry, weights, set.tile().1);
+        images.enumerate().for_each(|(index, gradient)| {
+            set.run(pooled::InputGradient { geometry, upstream, index, packed, gradient });
+        });
+    } else {
+        let plan = Plan::new(geometry, set);
+        let packed = plan.pack_backward(weights);
+        images.enumerate().for_each(|(index, gradient)| {
+            set.run(InputGradient { plan: &plan, upstream, index, packed: &packed, gradient });
+        });
+    }
     // SAFETY: every image has written all its values.
     unsafe { gradient.set_len(geometry.input_len()) };
     gradient
@@ -93,18 +101,13 @@ pub fn weight_gradient(
         for (cut, weights) in weights.chunks_mut(rows * geometry.run() * padded).enumerate() {
             let kernel_rows = cut * rows..(cut * rows + rows).min(geometry.kernel);
             let images = images.clone();
-            tasks.push(WeightGradient {
-                plan: &plan,
-                upstream,
-                input,
-                images,
-                kernel_rows,
-                weights,
-                bias: bias.take(),
-            });
+            tasks.push((images, kernel_rows, weights, bias.take()));
         }
     }
-    tasks.into_par_iter().for_each(|task| set.run(task));
+    tasks.into_par_iter().for_each(|(images, kernel_rows, weights, bias)| match geometry.pool {
+        1 => set.run(WeightGradient { plan: &plan, upstream, input, images, kernel_rows, weights, bias }),
+        _ => set.run(pooled::WeightGradient { geometry, upstream, input, images, kernel_rows, weights, padded, bias }),
+    });
     let (sum, others) = parts.split_at_mut(length);
     sum.par_chunks_mut(SUM_CHUNK).enumerate().for_each(|(chunk, sum)| {
         for part in others.chunks_exact(length) {
@@ -136,7 +139,7 @@ impl Work for InputGradient<'_> {
     unsafe fn run<S: Simd>(self) {
         let Plan { geometry, run_tile, run_tiles, .. } = *self.plan;
         let padded = self.plan.padded_filters();
-        let rows = geometry.output()[0] * geometry.pool;
+        let rows = geometry.output()[0];
         let columns = geometry.columns();
         let block = self.plan.block_rows();
         let mut scratch = vec![0.0; block * columns * padded];
@@ -255,7 +258,7 @@ impl Work for WeightGradient<'_> {
     unsafe fn run<S: Simd>(mut self) {
         let geometry = self.plan.geometry;
         let padded = self.plan.padded_filters();
-        let rows = geometry.output()[0] * geometry.pool;
+        let rows = geometry.output()[0];
         let block = self.plan.block_rows();
         let mut scratch = vec![0.0; block * geometry.columns() * padded];
         for index in self.images.clone() {
@@ -332,42 +335,26 @@ unsafe fn weight_tile<S: Simd, const R: usize, const V: usize>(
     }
 }
 
-/// Gradients of the sums before ReLU and pool: rows `first` to `first + count` of an image as
+/// Gradients of the sums before the ReLU: rows `first` to `first + count` of an image as
 /// `[filter tile][row and column][filter]`, zero for the filters that fill up the last tile.
 #[inline(always)]
 fn spread(plan: &Plan, upstream: Upstream, index: usize, first: usize, count: usize, scratch: &mut [f32]) {
     let Plan { geometry, filter_tile, filter_tiles, .. } = *plan;
-    let ([rows, columns], pool, filters) = (geometry.output(), geometry.pool, geometry.filters);
-    let convolved = geometry.columns();
-    for t in 0..filter_tiles {
-        let wide = filter_tile.min(filters - t * filter_tile);
-        let scratch = &mut scratch[t * count * convolved * filter_tile..(t + 1) * count * convolved * filter_tile];
-        for row in 0..count / pool {
-            for column in 0..columns {
-                let at = ((index * rows + first / pool + row) * columns + column) * filters + t * filter_tile;
-                let mut gradient = [0.0; WIDEST];
-                let gradient = &mut gradient[..filter_tile];
-                gradient[..wide].copy_from_slice(&upstream.gradient[at..at + wide]);
-                if geometry.relu {
-                    for (gradient, &output) in gradient.iter_mut().zip(&upstream.output[at..at + wide]) {
-                        *gradient = if output > 0.0 { *gradient } else { 0.0 };
-                    }
-                }
-                if pool == 1 {
-                    let to = (row * convolved + column) * filter_tile;
-                    scratch[to..to + filter_tile].copy_from_slice(gradient);
-                    continue;
-                }
-                let mut places = [0_u32; WIDEST];
-                for (place, &from) in places.iter_mut().zip(&upstream.places[at..at + wide]) {
-                    *place = u32::from(from);
-                }
-                for index in 0..pool * pool {
-                    let (line, side) = (row * pool + index / pool, column * pool + index % pool);
-                    let to = &mut scratch[(line * convolved + side) * filter_tile..][..filter_tile];
-                    for ((to, &gradient), &place) in to.iter_mut().zip(gradient.iter()).zip(&places) {
-                        *to = if place == index as u32 { gradient } else { 0.0 };
-                    }
+    let ([rows, columns], filters) = (geometry.output(), geometry.filters);
+    let start = (index * rows + first) * columns * filters;
+    let range = start..start + count * columns * filters;
+    for (t, scratch) in scratch.chunks_exact_mut(count * columns * filter_tile).take(filter_tiles).enumerate() {
+        let tile = t * filter_tile..filters.min((t + 1) * filter_tile);
+        let gradients = upstream.gradient[range.clone()].chunks_exact(filters);
+        for (to, from) in scratch.chunks_exact_mut(filter_tile).zip(gradients) {
+            to[..tile.len()].copy_from_slice(&from[tile.clone()]);
+            to[tile.len()..].fill(0.0);
+        }
+        if geometry.relu {
+            let outputs = upstream.output[range.clone()].chunks_exact(filters);
+            for (to, outputs) in scratch.chunks_exact_mut(filter_tile).zip(outputs) {
+                for (to, &output) in to.iter_mut().zip(&outputs[tile.clone()]) {
+                    *to = if output > 0.0 { *to } else { 0.0 };
                 }
             }
         }

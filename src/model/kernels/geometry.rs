@@ -146,10 +146,8 @@ impl Plan {
     }
 
     /// Convolved rows that the backward pass treats at a time: about 96 places, so that their gradients stay in the
-    /// first-level cache, and whole rows of pools.
+    /// first-level cache.
     pub fn block_rows(&self) -> usize {
-        let pool = self.geometry.pool;
-        let rows = 96 * 64 / (self.geometry.columns() * self.filter_tile.max(1)).max(1);
-        (rows / pool).max(1) * pool
+        (96 * 64 / (self.geometry.columns() * self.filter_tile.max(1)).max(1)).max(1)
     }
 }

@@ -12,6 +12,7 @@ mod extension;
 mod flex;
 mod forward;
 mod geometry;
+mod pooled;
 mod simd;
 mod tile;
 

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 ///
 /// # Safety
 /// Every function may only be called on a processor that has the instruction set; pointers must be valid for `LANES`
-/// values.
+/// values, or for `count`.
 pub(super) trait Simd: Copy + 'static {
     /// A vector.
     type V: Copy;
@@ -18,6 +18,9 @@ pub(super) trait Simd: Copy + 'static {
     unsafe fn splat(value: f32) -> Self::V;
     unsafe fn load(from: *const f32) -> Self::V;
     unsafe fn store(to: *mut f32, value: Self::V);
+    /// The first `count` values, 1 to `LANES`, and zeros; nothing behind them is touched.
+    unsafe fn load_first(from: *const f32, count: usize) -> Self::V;
+    unsafe fn store_first(to: *mut f32, count: usize, value: Self::V);
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     /// 0 where the value is negative; a NaN stays one, so that it does not hide a divergence.
     unsafe fn relu(value: Self::V) -> Self::V;
@@ -120,13 +123,13 @@ pub(super) struct Portable;
 /// [`Simd`] out of the processor's own functions.
 #[cfg(target_arch = "x86_64")]
 macro_rules! x86 {
-    ($set:ident, $vector:ident, $lanes:literal, $vectors:literal, $splat:ident, $load:ident, $store:ident, $add:ident, $max:ident, $fma:ident) => {
+    ($set:ident, $vector:ident, $lanes:literal, $vectors:literal, $splat:ident, $load:ident, $store:ident, $load_first:ident, $store_first:ident, $add:ident, $max:ident, $fma:ident) => {
         impl Simd for $set {
             type V = std::arch::x86_64::$vector;
             const LANES: usize = $lanes;
             const VECTORS: usize = $vectors;
 
-            // SAFETY (all six): the caller promises the instruction set and valid pointers.
+            // SAFETY (all eight): the caller promises the instruction set and valid pointers.
             #[inline(always)]
             unsafe fn splat(value: f32) -> Self::V {
                 unsafe { std::arch::x86_64::$splat(value) }
@@ -138,6 +141,14 @@ macro_rules! x86 {
             #[inline(always)]
             unsafe fn store(to: *mut f32, value: Self::V) {
                 unsafe { std::arch::x86_64::$store(to, value) }
+            }
+            #[inline(always)]
+            unsafe fn load_first(from: *const f32, count: usize) -> Self::V {
+                unsafe { $load_first(from, count) }
+            }
+            #[inline(always)]
+            unsafe fn store_first(to: *mut f32, count: usize, value: Self::V) {
+                unsafe { $store_first(to, count, value) }
             }
             #[inline(always)]
             unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
@@ -165,6 +176,8 @@ x86!(
     _mm512_set1_ps,
     _mm512_loadu_ps,
     _mm512_storeu_ps,
+    load_first_512,
+    store_first_512,
     _mm512_add_ps,
     _mm512_max_ps,
     _mm512_fmadd_ps
@@ -178,10 +191,53 @@ x86!(
     _mm256_set1_ps,
     _mm256_loadu_ps,
     _mm256_storeu_ps,
+    load_first_256,
+    store_first_256,
     _mm256_add_ps,
     _mm256_max_ps,
     _mm256_fmadd_ps
 );
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn load_first_512(from: *const f32, count: usize) -> std::arch::x86_64::__m512 {
+    // SAFETY: lanes outside the mask are not read.
+    unsafe { std::arch::x86_64::_mm512_maskz_loadu_ps((1_u32 << count).wrapping_sub(1) as u16, from) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn store_first_512(to: *mut f32, count: usize, value: std::arch::x86_64::__m512) {
+    // SAFETY: lanes outside the mask are not written.
+    unsafe { std::arch::x86_64::_mm512_mask_storeu_ps(to, (1_u32 << count).wrapping_sub(1) as u16, value) }
+}
+
+/// All bits set in the first `count` lanes.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx2")]
+fn mask_256(count: usize) -> std::arch::x86_64::__m256i {
+    use std::arch::x86_64::{_mm256_cmpgt_epi32, _mm256_set1_epi32, _mm256_setr_epi32};
+    _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn load_first_256(from: *const f32, count: usize) -> std::arch::x86_64::__m256 {
+    // SAFETY: lanes outside the mask are not read.
+    unsafe { std::arch::x86_64::_mm256_maskload_ps(from, mask_256(count)) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn store_first_256(to: *mut f32, count: usize, value: std::arch::x86_64::__m256) {
+    // SAFETY: lanes outside the mask are not written.
+    unsafe { std::arch::x86_64::_mm256_maskstore_ps(to, mask_256(count), value) }
+}
 
 impl Simd for Portable {
     type V = [f32; 4];
@@ -201,6 +257,18 @@ impl Simd for Portable {
     unsafe fn store(to: *mut f32, value: Self::V) {
         // SAFETY: as for `load`.
         unsafe { to.cast::<Self::V>().write_unaligned(value) }
+    }
+    #[inline(always)]
+    unsafe fn load_first(from: *const f32, count: usize) -> Self::V {
+        // SAFETY: only the first `count` are read.
+        std::array::from_fn(|lane| if lane < count { unsafe { *from.add(lane) } } else { 0.0 })
+    }
+    #[inline(always)]
+    unsafe fn store_first(to: *mut f32, count: usize, value: Self::V) {
+        for (lane, value) in value.into_iter().take(count).enumerate() {
+            // SAFETY: only the first `count` are written.
+            unsafe { *to.add(lane) = value }
+        }
     }
     #[inline(always)]
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
