@@ -15,6 +15,10 @@ test:
 ci:
     CI=true bash .ci/run
 
+# A sweep killed at random moments, so many rounds (a minute for ten)
+kill-rounds ROUNDS="100":
+    EMO_KILL_ROUNDS={{ROUNDS}} cargo test --release --test sweep_survives killed_at_any_moment -- --nocapture
+
 # Benchmarks
 bench:
     cargo bench

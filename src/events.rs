@@ -71,6 +71,18 @@ pub enum Event {
         /// Steps done of the next one.
         steps_done: usize,
     },
+    /// It ran longer than it may; what it had saved is kept. Written by the coordinator.
+    TimedOut {
+        /// Seconds that it may run.
+        limit: f64,
+    },
+    /// A pruner stopped it: others do better. Written by the coordinator.
+    Pruned {
+        /// Epochs that are complete.
+        epochs_done: usize,
+        /// Why, for a person to read.
+        reason: String,
+    },
     /// The run cannot go on.
     Failed {
         /// Why, for a person to read.
@@ -101,6 +113,9 @@ pub struct Started {
     pub resumed_from: Option<(usize, usize)>,
     /// The resolved experiment file.
     pub experiment: String,
+    /// What a sweep varied, in words; empty outside a sweep.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub point: String,
     /// Machine, build and command line.
     pub environment: Environment,
 }
@@ -230,6 +245,9 @@ pub struct Epoch {
     pub held_out_part: Part,
     /// Without augmentation and dropout, after the epoch.
     pub held_out: Score,
+    /// Area under the ROC curve on the same images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out_auc: Option<f64>,
     /// Learning rate of the epoch.
     pub learning_rate: f64,
     /// Wall-clock seconds of the epoch, evaluation included.
@@ -260,6 +278,9 @@ pub struct Completed {
     pub artifacts: Vec<(String, String)>,
     /// Seconds of training and evaluation, over all attempts.
     pub seconds: f64,
+    /// Most memory that the worker held at once, in bytes, where the system tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory: Option<u64>,
 }
 
 /// What the network said about one test image.

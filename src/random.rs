@@ -22,6 +22,8 @@ pub enum Purpose {
     Dropout,
     /// Drawn faces.
     Synthesis,
+    /// Points of a sweep.
+    Search,
 }
 
 impl Purpose {
@@ -34,6 +36,7 @@ impl Purpose {
             Self::Augment => "augment",
             Self::Dropout => "dropout",
             Self::Synthesis => "synthesis",
+            Self::Search => "search",
         }
     }
 }
@@ -58,6 +61,11 @@ impl Stream {
             hasher.update(&number.to_le_bytes());
         }
         Self(ChaCha8Rng::from_seed(*hasher.finalize().as_bytes()))
+    }
+
+    /// The generator itself, for libraries that draw from one.
+    pub fn generator(&mut self) -> &mut impl Rng {
+        &mut self.0
     }
 
     /// 64 random bits.

@@ -6,7 +6,7 @@ use emo_runner::config::{Source, parse};
 
 fn mistakes(text: &str, overrides: &[&str]) -> String {
     let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
-    parse(text, Path::new("x.toml"), Path::new(""), &overrides).unwrap_err().render(false)
+    parse(text, Path::new("x.toml"), &overrides).unwrap_err().render(false)
 }
 
 const GOOD: &str = "[data]\nsource = \"builtin:emoji\"\n";
@@ -127,11 +127,11 @@ fn the_published_settings_are_the_defaults_and_survive_being_written_out() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let path = root.join("experiments/baseline.toml");
     let loaded = emo_runner::config::load(&path, &[]).unwrap().experiment;
-    let short = parse(GOOD, Path::new("baseline.toml"), Path::new(""), &[]).unwrap().experiment;
+    let short = parse(GOOD, Path::new("baseline.toml"), &[]).unwrap().experiment;
     assert_eq!(loaded.model(), short.model());
     assert_eq!(loaded.train(), short.train());
     assert_eq!((loaded.seed(), loaded.split()), (short.seed(), short.split()));
-    let again = parse(&loaded.to_toml(), Path::new("other.toml"), Path::new(""), &[]).unwrap().experiment;
+    let again = parse(&loaded.to_toml(), Path::new("other.toml"), &[]).unwrap().experiment;
     assert_eq!(loaded, again);
 }
 
@@ -139,7 +139,7 @@ fn the_published_settings_are_the_defaults_and_survive_being_written_out() {
 fn identity_depends_on_everything_but_names_and_places() {
     let canonical = |overrides: &[&str]| {
         let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
-        parse(GOOD, Path::new("x.toml"), Path::new(""), &overrides).unwrap().experiment.canonical_json()
+        parse(GOOD, Path::new("x.toml"), &overrides).unwrap().experiment.canonical_json()
     };
     let base = canonical(&[]);
     for same in ["name=other", "description=other", "tags=[\"other\"]", "data.source=elsewhere"] {
@@ -154,7 +154,7 @@ fn identity_depends_on_everything_but_names_and_places() {
 fn paths_start_at_the_file_and_in_overrides_at_the_working_directory() {
     let text = "[data]\nsource = \"pictures.ZIP\"\n";
     let source = |overrides: &[String]| {
-        let loaded = parse(text, Path::new("/a/x.toml"), Path::new("/a"), overrides).unwrap();
+        let loaded = parse(text, Path::new("/a/x.toml"), overrides).unwrap();
         loaded.experiment.data().source().clone()
     };
     assert_eq!(source(&[]), Source::Zip("/a/pictures.ZIP".into()));

@@ -11,7 +11,7 @@ use emo_runner::data::cache::Dataset;
 use emo_runner::data::error::DataError;
 use emo_runner::data::sheet::{augmented_sheet, sheet};
 use emo_runner::data::source::OpenSource;
-use emo_runner::data::split::{duplicate_groups, split};
+use emo_runner::data::split::{Shares, duplicate_groups, split};
 use emo_runner::data::unpack::write_split;
 use image::{ImageFormat, Rgb, RgbImage};
 use tempfile::TempDir;
@@ -278,7 +278,7 @@ fn a_split_is_written_as_the_tutorial_has_it() {
     fs::write(rig.data().join("Negative/003.png"), b"").unwrap();
     let dataset = rig.load().unwrap();
     let labels: Vec<usize> = (0..dataset.len()).map(|image| dataset.label(image)).collect();
-    let split = split(&labels, None, 21, 0.2, 0.25).unwrap();
+    let split = split(&labels, None, 21, Shares { test: 0.2, validation: 0.25, fold: None }).unwrap();
     let to = rig.place.path().join("split");
     assert_eq!(write_split(&rig.source(), &dataset, &split, &to).unwrap(), 39);
     assert_eq!((count(&to.join("train/Negative")), count(&to.join("train/Positive"))), (12, 12));

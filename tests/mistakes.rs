@@ -102,8 +102,12 @@ fn parameter_counts_are_those_of_the_published_network() {
 fn the_shipped_experiments_and_the_schema_are_right() {
     let lab = Lab::new();
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments");
-    for entry in std::fs::read_dir(root).unwrap() {
-        lab.ok(&["check", entry.unwrap().path().to_str().unwrap()]);
+    for folder in [root.clone(), root.join("study")] {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_file() {
+                lab.ok(&["check", entry.path().to_str().unwrap()]);
+            }
+        }
     }
     let schema: serde_json::Value = serde_json::from_str(&lab.ok(&["schema"])).unwrap();
     assert_eq!(schema["properties"]["seed"]["default"], 21);

@@ -82,7 +82,7 @@ fn reports_come_as_table_markdown_csv_and_json() {
     assert!(lab.ok(&["report", "--format", "markdown"]).contains("| second"));
     let csv = lab.ok(&["report", "--format", "csv"]);
     assert_eq!(csv.lines().count(), 3);
-    assert!(csv.starts_with("id,name,status"));
+    assert!(csv.starts_with("id,name,point,status"));
     let json = lab.json(&["report"]);
     assert_eq!(json.as_array().unwrap().len(), 2);
     let filtered = lab.json(&["report", "--where", "name = 'second' AND accuracy >= 0", "--sort", "auc DESC"]);

@@ -1,11 +1,13 @@
 //! `check`: experiment files, without running them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::exit::{Failure, USAGE};
 use super::{Global, open, print, print_json};
+use crate::config::load_sweep;
 use crate::model::shapes::{Shapes, shapes};
 use crate::report::progress::thousands;
+use crate::schedule::plan;
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
@@ -23,8 +25,11 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let mut wrong = 0;
     let mut good = Vec::new();
     for file in &args.files {
-        match open::experiment(file, &args.overrides) {
-            Ok(experiment) => {
+        match several(file, &args.overrides) {
+            Ok(Some(runs)) if global.json => good.push(serde_json::json!({ "file": file, "runs": runs })),
+            Ok(Some(runs)) => print(&format!("{}: ok, a sweep of {runs} runs\n", file.display()))?,
+            Ok(None) => {
+                let experiment = open::experiment(file, &args.overrides)?;
                 let Ok(shapes) = shapes(experiment.model(), experiment.data().image_size()) else { continue };
                 if global.json {
                     good.push(serde_json::json!({ "file": file, "experiment": experiment, "network": shapes }));
@@ -42,6 +47,16 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         print_json(&good)?;
     }
     if wrong > 0 { Err(Failure::silent(USAGE)) } else { Ok(()) }
+}
+
+/// The number of runs of a file that means several.
+fn several(file: &Path, overrides: &[String]) -> Result<Option<usize>, Failure> {
+    let loaded = load_sweep(file, overrides)?;
+    if loaded.sweep().is_none() && loaded.folds() == [0] {
+        open::experiment(file, overrides)?;
+        return Ok(None);
+    }
+    Ok(Some(plan::check(loaded)?))
 }
 
 fn layers(shapes: &Shapes) -> String {

@@ -13,7 +13,7 @@ use crate::data::cache::Dataset;
 use crate::data::describe::{Count, Description, describe};
 use crate::data::sheet::{augmented_sheet, sheet};
 use crate::data::source::OpenSource;
-use crate::data::split::split;
+use crate::data::split::{Shares, split};
 use crate::data::synthesize::{Settings, write_folder};
 use crate::data::unpack::{unpack, write_split};
 use crate::report::summary::percent;
@@ -133,7 +133,7 @@ impl From {
         let overrides = [format!("data.source={text}"), format!("data.classes={classes}")];
         let augment = "[augment]\nrotation = 40.0\nwidth_shift = 0.2\nheight_shift = 0.2\nshear = 0.2\nzoom = 0.2\n\
                        horizontal_flip = true\n";
-        Ok(parse(augment, Path::new("data.toml"), Path::new(""), &overrides)?.experiment)
+        Ok(parse(augment, Path::new("data.toml"), &overrides)?.experiment)
     }
 
     fn open(&self) -> Result<(Experiment, OpenSource), Failure> {
@@ -254,7 +254,7 @@ fn run_split(args: &Split, global: &Global) -> Result<(), Failure> {
     let size = ImageSize { height: 1, width: 1 };
     let dataset = Dataset::load(&source, size, Interpolation::Nearest, skip_broken, &cache, &|_, _| {})?;
     let labels: Vec<usize> = (0..dataset.len()).map(|image| dataset.label(image)).collect();
-    let parts = split(&labels, None, args.seed.unwrap_or(experiment.seed()), test, validation)?;
+    let parts = split(&labels, None, args.seed.unwrap_or(experiment.seed()), Shares { test, validation, fold: None })?;
     let written = write_split(&source, &dataset, &parts, &args.to)?;
     report_written(global, written, &args.to)
 }

@@ -11,6 +11,7 @@ mod run;
 mod schema;
 mod show;
 mod store;
+mod sweep;
 mod worker;
 
 use std::path::PathBuf;
@@ -47,6 +48,8 @@ struct Global {
 enum Command {
     /// Run one experiment, or go on with it.
     Run(run::Args),
+    /// Run every experiment of files and folders, in parallel, or go on with them.
+    Sweep(sweep::Args),
     /// List all runs, with what they are worth.
     Report(report::Args),
     /// Show everything about one run.
@@ -70,7 +73,7 @@ enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Do one run in its folder; started by `run`.
+    /// Do one run in its folder; started by `run` and `sweep`.
     #[command(hide = true)]
     Worker(worker::Args),
 }
@@ -84,6 +87,7 @@ impl Cli {
         let global = self.global;
         match self.command {
             Command::Run(args) => run::run(&args, &global),
+            Command::Sweep(args) => sweep::run(&args, &global),
             Command::Report(args) => report::run(&args, &global),
             Command::Show(args) => show::run(&args, &global),
             Command::Replay(args) => replay::run(&args, &global),

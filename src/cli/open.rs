@@ -6,8 +6,8 @@ use super::Global;
 use super::exit::{Failure, USAGE};
 use crate::config::{Experiment, Loaded, load};
 use crate::model::shapes::shapes;
-use crate::schedule::Results;
 use crate::schedule::reconcile::settle;
+use crate::schedule::{Queue, Results, RunOutcome};
 use crate::store::Store;
 use crate::train::backend;
 
@@ -36,6 +36,13 @@ pub fn store(global: &Global) -> Result<(Results, Store), Failure> {
     let mut store = Store::open_existing(results.store())?;
     settle(&results, &mut store)?;
     Ok((results, store))
+}
+
+/// Id and outcome of a queue's only run; one that was never begun was stopped before.
+pub fn only_run(queue: &Queue) -> (String, RunOutcome) {
+    let job = queue.jobs().first();
+    let id = job.and_then(|job| job.id.clone()).unwrap_or_default();
+    (id, job.and_then(|job| job.outcome.clone()).unwrap_or(RunOutcome::Interrupted))
 }
 
 /// Threads to compute with: what was asked for, else what the machine has.

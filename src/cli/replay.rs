@@ -3,10 +3,10 @@
 use super::exit::{DATA, FAILED, Failure, INTERRUPTED};
 use super::{Global, open, print, print_json};
 use crate::config::load;
-use crate::events::{FailureKind, read_all};
+use crate::events::{Event, FailureKind, read_all};
 use crate::report::progress::ProgressView;
-use crate::schedule::coordinator::{RunOutcome, repeat};
 use crate::schedule::replay::{Comparison, compare};
+use crate::schedule::{Coordinator, Limits, Queue, Results, RunOutcome};
 
 /// Arguments of `replay`.
 #[derive(Debug, clap::Args)]
@@ -28,12 +28,25 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     open::usable_backend(&experiment)?;
     let mut view = ProgressView::new(experiment.train().epochs(), global.quiet || global.json);
     let threads = open::threads(args.threads.map(usize::from));
-    let (folder, outcome) = repeat(&results, &id, &experiment, threads, &mut view)?;
+    let run_key = original.read_spec().map_err(Failure::run)?.run_key;
+    let replays = results.replays();
+    let finished = read_all(&replays.run(&Results::id(&run_key, 1)).events()).map_err(Failure::run)?;
+    if finished.iter().any(|line| matches!(line.event, Event::Completed(_) | Event::Diverged { .. })) {
+        std::fs::remove_dir_all(replays.run(&Results::id(&run_key, 1)).path()).map_err(Failure::run)?;
+    }
+    let mut queue = Queue::one(experiment, run_key, false, threads);
+    let mut coordinator = Coordinator::unrecorded(replays.clone(), std::env::args().collect())?;
+    coordinator.work(&mut queue, &Limits::one_run(threads), &mut view)?;
     view.finish();
+    let (repetition, outcome) = open::only_run(&queue);
+    let folder = replays.run(&repetition);
     match outcome {
         RunOutcome::Completed { .. } | RunOutcome::Diverged { .. } => {}
         RunOutcome::Interrupted => {
             return Err(Failure::new(INTERRUPTED, "The repetition is stopped and saved; the same command goes on."));
+        }
+        RunOutcome::Pruned { .. } | RunOutcome::TimedOut | RunOutcome::TooLarge { .. } => {
+            return Err(Failure::new(FAILED, format!("The repetition is {}.", outcome.word())));
         }
         RunOutcome::Failed { message, kind } => {
             return Err(Failure::new(if kind == FailureKind::Data { DATA } else { FAILED }, message));

@@ -8,7 +8,7 @@ use crate::data::source::OpenSource;
 use crate::events::FailureKind;
 use crate::report::progress::ProgressView;
 use crate::report::summary::summary;
-use crate::schedule::{Coordinator, Results, RunOutcome, RunRequest, run_key};
+use crate::schedule::{Coordinator, Limits, Queue, Results, RunOutcome, run_key};
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -33,17 +33,15 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let results = Results::of_store(&global.db);
     let source = OpenSource::open(experiment.data().source(), experiment.data().classes())?;
     let fingerprint = source.fingerprint(Some(&results.cache()))?;
-    let request = RunRequest {
-        experiment: &experiment,
-        run_key: run_key(&experiment, &fingerprint.to_string()),
-        threads: open::threads(args.threads.map(usize::from)),
-        force: args.force,
-        command_line: std::env::args().collect(),
-    };
+    let run_key = run_key(&experiment, &fingerprint.to_string());
+    let threads = open::threads(args.threads.map(usize::from));
     let mut view = ProgressView::new(experiment.train().epochs(), global.quiet || global.json);
-    let mut coordinator = Coordinator::new(results.clone())?;
-    let (folder, outcome) = coordinator.run(&request, &mut view)?;
+    let mut coordinator = Coordinator::new(results.clone(), std::env::args().collect())?;
+    let mut queue = Queue::one(experiment, run_key, args.force, threads);
+    coordinator.work(&mut queue, &Limits::one_run(threads), &mut view)?;
     view.finish();
+    let (id, outcome) = open::only_run(&queue);
+    let folder = results.run(&id);
     let show = || -> Result<(), Failure> {
         let detail = coordinator.store().detail(&folder.id())?;
         if global.json { print_json(&detail) } else { print(&summary(&detail, folder.path(), results.store())) }
@@ -63,6 +61,9 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
             INTERRUPTED,
             format!("Run {} is stopped and saved; the same command goes on with it.", folder.id()),
         )),
+        RunOutcome::Pruned { .. } | RunOutcome::TimedOut | RunOutcome::TooLarge { .. } => {
+            Err(Failure::new(FAILED, format!("Run {} is {}.", folder.id(), outcome.word())))
+        }
         RunOutcome::Failed { message, kind } => {
             let code = if kind == FailureKind::Data { DATA } else { FAILED };
             Err(Failure::new(code, format!("{message}\nThe run's log is {}", folder.log().display())))

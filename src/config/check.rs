@@ -4,21 +4,58 @@ use serde_json::Value as Json;
 use toml::Value;
 
 use super::document::Document;
-use super::error::Problem;
+use super::error::{Place, Problem};
 use super::suggest::nearest;
-
-/// Keys of the design that this version does not have yet, and what to say.
-const LATER: [(&str, &str); 3] = [
-    ("sweep", "`run` takes one experiment; a file with [sweep] is for `emo-runner sweep`, which this version lacks"),
-    ("extends", "this version cannot build one file on another yet; write the keys out"),
-    ("split.folds", "this version has no cross-validation yet; use split.test and split.validation"),
-];
 
 /// Problems of `root` under `schema`, in no particular order.
 pub(super) fn check(root: &toml::Table, schema: &Json, document: &Document) -> Vec<Problem> {
     let mut checker = Checker { schema, document, problems: Vec::new() };
     checker.table(root, schema, "");
+    if !root.contains_key("data") {
+        let help = "say where the images are, for example: [data] source = \"builtin:emoji\"".to_owned();
+        checker.report("data", "missing section [data]".to_owned(), "", Some(help));
+    }
     checker.problems
+}
+
+/// Problems of one value that stands at `path`; `root` is the schema of the whole file.
+pub(super) fn check_value(value: &Value, schema: &Json, root: &Json, path: &str, document: &Document) -> Vec<Problem> {
+    let mut checker = Checker { schema: root, document, problems: Vec::new() };
+    checker.value(value, schema, path);
+    checker.problems
+}
+
+/// A key that the schema does not have.
+pub(super) struct Unknown {
+    /// The section that lacks it.
+    pub(super) parent: String,
+    /// The key in that section.
+    pub(super) key: String,
+}
+
+/// The schema of a key given with its sections, such as `train.epochs`.
+pub(super) fn property<'a>(root: &'a Json, path: &str) -> Result<&'a Json, Unknown> {
+    let mut schema = root;
+    let mut parent = String::new();
+    for key in path.split('.') {
+        let inner = &resolve(root, schema)["properties"][key];
+        if inner.is_null() {
+            return Err(Unknown { parent, key: key.to_owned() });
+        }
+        schema = inner;
+        parent = join(&parent, key);
+    }
+    Ok(resolve(root, schema))
+}
+
+/// The problem of a key that `parent` does not have.
+pub(super) fn unknown_key(root: &Json, parent: &str, key: &str, path: &str, place: Place) -> Problem {
+    let empty = serde_json::Map::new();
+    let section_schema = if parent.is_empty() { Ok(root) } else { property(root, parent) };
+    let properties = section_schema.ok().and_then(|schema| schema["properties"].as_object()).unwrap_or(&empty);
+    let message = format!("unknown key \"{key}\" in {}", section(parent));
+    let help = Some(advice(root, key, parent, properties));
+    Problem { key: path.to_owned(), message, label: String::new(), help, place }
 }
 
 struct Checker<'a> {
@@ -73,59 +110,24 @@ impl Checker<'_> {
             let child = join(path, key);
             match properties.get(key) {
                 Some(schema) => self.value(value, schema, &child),
-                None => self.unknown(key, &child, path, properties),
+                // Axes are named by the user and checked by themselves.
+                None if schema["additionalProperties"].is_object() => {}
+                None => {
+                    let place = self.document.key_place(&child);
+                    self.problems.push(unknown_key(self.schema, path, key, &child, place));
+                }
             }
         }
         for required in schema["required"].as_array().into_iter().flatten().filter_map(Json::as_str) {
-            if !table.contains_key(required) && required != "data" {
+            if !table.contains_key(required) {
                 self.report(
                     &join(path, required),
                     format!("missing key \"{required}\" in {}", section(path)),
                     "",
                     properties[required]["description"].as_str().map(first_line),
                 );
-            } else if required == "data" && !table.contains_key(required) {
-                let help = "say where the images are, for example: [data] source = \"builtin:emoji\"".to_owned();
-                self.report("data", "missing section [data]".to_owned(), "", Some(help));
             }
         }
-    }
-
-    fn unknown(&mut self, key: &str, child: &str, parent: &str, properties: &serde_json::Map<String, Json>) {
-        let later = LATER.iter().find(|(name, _)| *name == child);
-        let message = match later {
-            Some(_) => format!("\"{key}\" is not possible here"),
-            None => format!("unknown key \"{key}\" in {}", section(parent)),
-        };
-        let help = match later {
-            Some((_, help)) => (*help).to_owned(),
-            None => self.advice(key, parent, properties),
-        };
-        let place = self.document.key_place(child);
-        self.problems.push(Problem { key: child.to_owned(), message, label: String::new(), help: Some(help), place });
-    }
-
-    fn advice(&self, key: &str, parent: &str, properties: &serde_json::Map<String, Json>) -> String {
-        let sections = self.schema["properties"].as_object().into_iter().flatten();
-        let keys_of = |schema| resolve(self.schema, schema)["properties"].as_object().into_iter().flatten();
-        let elsewhere = |wanted: &dyn Fn(&str) -> bool| {
-            let mut found = sections.clone().filter(|(name, _)| *name != parent);
-            found.find_map(|(name, schema)| {
-                let key = keys_of(schema).map(|(key, _)| key.as_str()).find(|key| wanted(key))?;
-                Some(format!("\"{key}\" belongs in [{name}]"))
-            })
-        };
-        if let Some(advice) = elsewhere(&|candidate| candidate == key) {
-            return advice;
-        }
-        if let Some(near) = nearest(key, properties.keys().map(String::as_str)) {
-            return format!("did you mean \"{near}\"?");
-        }
-        if let Some(advice) = elsewhere(&|candidate| nearest(key, [candidate]).is_some()) {
-            return advice;
-        }
-        let keys: Vec<&str> = properties.keys().map(String::as_str).collect();
-        format!("{} has: {}", section(parent), keys.join(", "))
     }
 
     fn array(&mut self, items: &[Value], schema: &Json, path: &str) {
@@ -195,10 +197,37 @@ impl Checker<'_> {
     }
 }
 
+/// What to write instead of an unknown key.
+fn advice(root: &Json, key: &str, parent: &str, properties: &serde_json::Map<String, Json>) -> String {
+    let sections = root["properties"].as_object().into_iter().flatten();
+    let keys_of = |schema| resolve(root, schema)["properties"].as_object().into_iter().flatten();
+    let elsewhere = |wanted: &dyn Fn(&str) -> bool| {
+        let mut found = sections.clone().filter(|(name, _)| *name != parent);
+        found.find_map(|(name, schema)| {
+            let key = keys_of(schema).map(|(key, _)| key.as_str()).find(|key| wanted(key))?;
+            Some(format!("\"{key}\" belongs in [{name}]"))
+        })
+    };
+    if let Some(advice) = elsewhere(&|candidate| candidate == key) {
+        return advice;
+    }
+    if let Some(near) = nearest(key, properties.keys().map(String::as_str)) {
+        return format!("did you mean \"{near}\"?");
+    }
+    if let Some(advice) = elsewhere(&|candidate| nearest(key, [candidate]).is_some()) {
+        return advice;
+    }
+    let keys: Vec<&str> = properties.keys().map(String::as_str).collect();
+    format!("{} has: {}", section(parent), keys.join(", "))
+}
+
 /// Follows `$ref`, and takes the other half of "this or null".
 fn resolve<'a>(root: &'a Json, schema: &'a Json) -> &'a Json {
     if let Some(name) = schema["$ref"].as_str().and_then(|path| path.strip_prefix("#/$defs/")) {
         return &root["$defs"][name];
+    }
+    if schema["properties"].is_object() {
+        return schema;
     }
     let not_null = |options: &'a Vec<Json>| options.iter().find(|option| option["type"] != "null");
     match schema["anyOf"].as_array().and_then(not_null) {

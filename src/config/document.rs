@@ -18,6 +18,8 @@ pub struct Document {
     places: HashMap<String, (Range<usize>, Range<usize>)>,
     /// Key path to the override as typed.
     overrides: HashMap<String, String>,
+    /// The document that this one extends.
+    parent: Option<Box<Document>>,
 }
 
 impl Document {
@@ -27,7 +29,17 @@ impl Document {
         if let Some(table) = table {
             walk_table(table, "", &mut places);
         }
-        Self { path: path.to_owned(), text: text.to_owned(), places, overrides: HashMap::new() }
+        Self { path: path.to_owned(), text: text.to_owned(), places, overrides: HashMap::new(), parent: None }
+    }
+
+    /// Keys that are not here may be there.
+    pub(super) fn set_parent(&mut self, parent: Document) {
+        self.parent = Some(Box::new(parent));
+    }
+
+    /// Where a key begins in this file: for its order among others. Keys from elsewhere come last.
+    pub(super) fn position(&self, key: &str) -> usize {
+        self.places.get(key).map_or(usize::MAX, |(key, _)| key.start)
     }
 
     pub(super) fn add_override(&mut self, key: &str, typed: &str) {
@@ -58,14 +70,23 @@ impl Document {
         Place::File { path: self.path.clone(), text: self.text.clone(), span: clamp(span, self.text.len()) }
     }
 
-    fn place(&self, key: &str, pick: impl Fn(&(Range<usize>, Range<usize>)) -> Range<usize>) -> Place {
+    fn place(&self, key: &str, pick: fn(&(Range<usize>, Range<usize>)) -> Range<usize>) -> Place {
         if let Some(typed) = self.override_of(key) {
             return Place::Override { typed: typed.clone() };
+        }
+        if let (false, Some(parent)) = (self.places.contains_key(key), self.holder(key)) {
+            return parent.place(key, pick);
         }
         let exact = self.places.get(key).map(pick);
         let around = || ancestors(key).skip(1).find_map(|key| self.places.get(key)).map(|(key, _)| key.clone());
         let first_line = 0..self.text.lines().next().map_or(0, str::len);
         self.span_place(exact.or_else(around).unwrap_or(first_line))
+    }
+
+    /// The nearest of the extended documents that has a key.
+    fn holder(&self, key: &str) -> Option<&Self> {
+        let parent = self.parent.as_deref()?;
+        if parent.places.contains_key(key) { Some(parent) } else { parent.holder(key) }
     }
 
     /// One problem at a key, found after loading: a network that does not fit the images, say.

@@ -49,7 +49,7 @@ pub struct Experiment {
     pub(super) train: Train,
 }
 
-fn seed() -> u64 {
+pub(super) fn seed() -> u64 {
     21
 }
 
@@ -143,11 +143,26 @@ pub struct Split {
     pub(super) validation: f64,
     /// Keep files with equal content on one side of the split.
     pub(super) keep_duplicates_together: bool,
+    /// k-fold cross-validation, with `emo-runner sweep`: every class is cut into so many parts, and each part is the test set
+    /// of one run; `test` means nothing then. 0: none.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub(super) folds: usize,
+    /// Which of the folds is the test set, from 1; `sweep` sets it.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub(super) fold: usize,
+}
+
+/// Keys that are 0 are left out of a run's identity, so that they could be added without changing it.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 impl Default for Split {
     fn default() -> Self {
-        Self { test: 0.2, validation: 0.0, keep_duplicates_together: false }
+        Self { test: 0.2, validation: 0.0, keep_duplicates_together: false, folds: 0, fold: 0 }
     }
 }
 
@@ -340,6 +355,8 @@ getters!(Split {
     test: f64 = |s| s.test;
     validation: f64 = |s| s.validation;
     keep_duplicates_together: bool = |s| s.keep_duplicates_together;
+    folds: usize = |s| s.folds;
+    fold: usize = |s| s.fold;
 });
 
 getters!(Augment {

@@ -157,3 +157,55 @@ words!(
         ValAccuracy = "val_accuracy",
     }
 );
+
+words!(
+    /// How the points of a sweep are chosen.
+    SearchMethod {
+        /// Every combination of the axes' values.
+        #[default]
+        Grid = "grid",
+        /// Drawn at random from the axes.
+        Random = "random",
+        /// Tree-structured Parzen estimator: drawn from where earlier points did well.
+        Tpe = "tpe",
+    }
+);
+
+words!(
+    /// What a sweep is after, measured on the validation set.
+    Objective {
+        /// Area under the ROC curve; higher is better.
+        #[default]
+        ValAuc = "val_auc",
+        /// Accuracy; higher is better.
+        ValAccuracy = "val_accuracy",
+        /// Loss; lower is better.
+        ValLoss = "val_loss",
+    }
+);
+
+impl Objective {
+    /// Whether `a` is better than `b`.
+    pub fn better(self, a: f64, b: f64) -> bool {
+        self.loss(a) < self.loss(b)
+    }
+
+    /// The value with its sign such that lower is better.
+    pub fn loss(self, value: f64) -> f64 {
+        match self {
+            Self::ValAuc | Self::ValAccuracy => -value,
+            Self::ValLoss => value,
+        }
+    }
+}
+
+words!(
+    /// Which runs a pruner stops.
+    PrunerKind {
+        /// Those whose best value so far is worse than the median of the completed runs at the same epoch.
+        #[default]
+        Median = "median",
+        /// Asynchronous successive halving (Li et al. 2020): at each rung, all but the best `1 / reduction` so far.
+        Asha = "asha",
+    }
+);

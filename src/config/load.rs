@@ -1,7 +1,9 @@
 //! From a file and overrides to a checked experiment.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
+use serde_json::Value as Json;
 use toml::de::DeTable;
 
 use super::check::check;
@@ -11,6 +13,8 @@ use super::experiment::Experiment;
 use super::kinds::OptimizerKind;
 use super::source::Source;
 use super::suggest::nearest;
+use super::sweep::Sweep;
+use super::sweep_file::SweepFile;
 
 /// A checked experiment and where its keys stand.
 #[derive(Debug, Clone)]
@@ -26,62 +30,191 @@ pub struct Loaded {
 /// Paths in the file start at the file's folder, paths in overrides at the working directory.
 ///
 /// # Errors
-/// [`ConfigError`] with every problem of the file, or why it cannot be read.
+/// [`ConfigError`] with every problem of the file, or why it cannot be read. A file that means several runs is one.
 pub fn load(path: &Path, overrides: &[String]) -> Result<Loaded, ConfigError> {
+    single(gather(&read(path)?, path, overrides)?)
+}
+
+/// Checks the text of an experiment file; relative paths start at the folder of `path`.
+///
+/// # Errors
+/// [`ConfigError`] with every problem.
+pub fn parse(text: &str, path: &Path, overrides: &[String]) -> Result<Loaded, ConfigError> {
+    single(gather(text, path, overrides)?)
+}
+
+/// Reads an experiment file that may mean many runs: it may have `[sweep]` and `split.folds`.
+///
+/// # Errors
+/// [`ConfigError`] with every problem of the file, or why it cannot be read.
+pub fn load_sweep(path: &Path, overrides: &[String]) -> Result<SweepFile, ConfigError> {
+    SweepFile::new(gather(&read(path)?, path, overrides)?)
+}
+
+/// A file's values after `extends` and overrides, held against the schema, and where they stand.
+pub(super) struct Gathered {
+    pub(super) table: toml::Table,
+    pub(super) document: Document,
+    pub(super) path: PathBuf,
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
     let bytes = std::fs::read(path).map_err(|error| {
         let help = if path.is_dir() { "this is a folder; name one of the files in it" } else { "check the path" };
         ConfigError::unreadable(path, format!("the experiment file cannot be read: {error}"), Some(help.to_owned()))
     })?;
-    let text = String::from_utf8(bytes).map_err(|error| {
+    String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let help = "save the file as UTF-8".to_owned();
         ConfigError::unreadable(path, format!("the experiment file is not UTF-8 text, at byte {at}"), Some(help))
-    })?;
-    let base = path.parent().map_or_else(PathBuf::new, Path::to_owned);
-    parse(&text, path, &base, overrides)
+    })
 }
 
-/// Checks the text of an experiment file; `base` is where its relative paths start.
-///
-/// # Errors
-/// [`ConfigError`] with every problem.
-pub fn parse(text: &str, path: &Path, base: &Path, overrides: &[String]) -> Result<Loaded, ConfigError> {
-    let spans = DeTable::parse(text).map_err(|error| syntax(path, text, &error))?;
-    let mut document = Document::new(path, text, Some(spans.get_ref()));
-    let mut table: toml::Table = toml::from_str(text).map_err(|error| syntax(path, text, &error))?;
+fn gather(text: &str, path: &Path, overrides: &[String]) -> Result<Gathered, ConfigError> {
+    let (mut table, mut document) = extended(text, path, &mut Vec::new())?;
     for typed in overrides {
         apply(&mut table, typed, &mut document)?;
     }
-    let mut problems = check(&table, &schema(), &document);
-    if problems.is_empty() {
-        problems = cross_check(&table, &document);
-    }
-    if !problems.is_empty() {
-        problems.sort_by_key(|problem| match &problem.place {
-            Place::File { span, .. } => (0, span.start),
-            _ => (1, 0),
-        });
-        return Err(ConfigError::new(problems));
-    }
-    // The schema and the types agree, so this cannot fail but through a bug; it is still no panic.
-    let experiment: Experiment =
-        table.try_into().map_err(|error: toml::de::Error| document.problem("", error.message().to_owned(), None))?;
-    finish(experiment, path, base, document)
+    zip_of_one_group(&mut table);
+    let problems = check(&table, schema(), &document);
+    if problems.is_empty() { Ok(Gathered { table, document, path: path.to_owned() }) } else { Err(sorted(problems)) }
 }
 
-fn finish(mut experiment: Experiment, path: &Path, base: &Path, document: Document) -> Result<Loaded, ConfigError> {
+/// `zip = ["a", "b"]` is short for `zip = [["a", "b"]]`.
+fn zip_of_one_group(table: &mut toml::Table) {
+    let zip = table.get_mut("sweep").and_then(|sweep| sweep.get_mut("zip"));
+    if let Some(toml::Value::Array(items)) = zip
+        && !items.is_empty()
+        && items.iter().all(toml::Value::is_str)
+    {
+        *items = vec![toml::Value::Array(std::mem::take(items))];
+    }
+}
+
+/// A file's table with what it extends filled in. `children` are the files that lead here.
+fn extended(text: &str, path: &Path, children: &mut Vec<PathBuf>) -> Result<(toml::Table, Document), ConfigError> {
+    let spans = DeTable::parse(text).map_err(|error| syntax(path, text, &error))?;
+    let mut document = Document::new(path, text, Some(spans.get_ref()));
+    let mut table: toml::Table = toml::from_str(text).map_err(|error| syntax(path, text, &error))?;
+    let Some(name) = table.get("extends").and_then(toml::Value::as_str) else { return Ok((table, document)) };
+    let base = path.parent().map_or_else(PathBuf::new, Path::to_owned).join(name);
+    children.push(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
+    if children.contains(&std::path::absolute(&base).unwrap_or_else(|_| base.clone())) {
+        let message = format!("\"{name}\" extends this file, which extends it");
+        return Err(document.problem("extends", message, Some("break the circle".to_owned())));
+    }
+    let text = read(&base).map_err(|error| {
+        let reason = error.problems().first().map(|problem| problem.message.clone()).unwrap_or_default();
+        let help = Some(format!("the path starts at the file's folder: {}", base.display()));
+        document.problem("extends", format!("\"{name}\": {reason}"), help)
+    })?;
+    let (mut parent, parent_document) = extended(&text, &base, children)?;
+    for own in ["extends", "name", "description", "tags", "sweep"] {
+        parent.remove(own);
+    }
+    rebase_source(&mut parent, &base);
+    fill_in(&mut table, parent);
+    table.remove("extends");
+    document.set_parent(parent_document);
+    Ok((table, document))
+}
+
+/// A relative `data.source` starts at the folder of the file that says it.
+fn rebase_source(table: &mut toml::Table, path: &Path) {
+    let source = table.get_mut("data").and_then(|data| data.get_mut("source"));
+    if let Some(toml::Value::String(source)) = source
+        && !source.starts_with("builtin:")
+    {
+        let joined = path.parent().unwrap_or(Path::new("")).join(&*source);
+        *source = std::path::absolute(&joined).unwrap_or(joined).to_string_lossy().into_owned();
+    }
+}
+
+/// Takes over what `table` does not say itself, key by key.
+fn fill_in(table: &mut toml::Table, parent: toml::Table) {
+    for (key, value) in parent {
+        match (table.get_mut(&key), value) {
+            (Some(toml::Value::Table(own)), toml::Value::Table(inherited)) => fill_in(own, inherited),
+            (Some(_), _) => {}
+            (None, value) => {
+                table.insert(key, value);
+            }
+        }
+    }
+}
+
+fn single(gathered: Gathered) -> Result<Loaded, ConfigError> {
+    let Gathered { table, document, path } = gathered;
+    if table.contains_key("sweep") {
+        let help = "use `emo-runner sweep`, which does all of them".to_owned();
+        return Err(document.problem("sweep", "a file with [sweep] means several runs".to_owned(), Some(help)));
+    }
+    let experiment = resolve(table, &path, &document).map_err(sorted)?;
+    if experiment.split.folds > 0 && experiment.split.fold == 0 {
+        let help = "use `emo-runner sweep`, which does all of them, or choose one with --set split.fold=1".to_owned();
+        let message = format!("cross-validation means {} runs", experiment.split.folds);
+        return Err(document.problem("split.folds", message, Some(help)));
+    }
+    Ok(Loaded { experiment, document })
+}
+
+/// The experiment of a table that fits the schema, or what is wrong with its values together.
+pub(super) fn resolve(table: toml::Table, path: &Path, document: &Document) -> Result<Experiment, Vec<Problem>> {
+    if let Some(problem) = source_problem(&table, document) {
+        return Err(vec![problem]);
+    }
+    // The schema and the types agree, so this cannot fail but through a bug; it is still no panic.
+    let mut experiment: Experiment = table.try_into().map_err(|error: toml::de::Error| {
+        let place = document.value_place("");
+        let message = error.message().to_owned();
+        vec![Problem { key: String::new(), message, label: String::new(), help: None, place }]
+    })?;
+    let problems = cross_check(&experiment, document);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
     if experiment.name.is_empty() {
         let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         experiment.name = stem.filter(|stem| !stem.is_empty()).unwrap_or_else(|| "experiment".to_owned());
     }
     let typed = document.is_override("data.source");
-    experiment.resolve_source(if typed { Path::new("") } else { base });
-    Ok(Loaded { experiment, document })
+    experiment.resolve_source(if typed { Path::new("") } else { path.parent().unwrap_or(Path::new("")) });
+    Ok(experiment)
+}
+
+pub(super) fn sorted(mut problems: Vec<Problem>) -> ConfigError {
+    problems.sort_by_key(|problem| match &problem.place {
+        Place::File { span, .. } => (0, span.start),
+        _ => (1, 0),
+    });
+    ConfigError::new(problems)
 }
 
 /// JSON Schema (2020-12) of the experiment file.
-pub fn schema() -> serde_json::Value {
-    schemars::schema_for!(Experiment).to_value()
+pub fn schema() -> &'static Json {
+    static SCHEMA: OnceLock<Json> = OnceLock::new();
+    SCHEMA.get_or_init(|| {
+        let mut file = schemars::schema_for!(Experiment).to_value();
+        let mut sweep = schemars::schema_for!(Sweep).to_value();
+        if let (Some(all), Some(defs)) = (file["$defs"].as_object_mut(), sweep["$defs"].as_object_mut()) {
+            all.append(defs);
+        }
+        if let Some(sweep) = sweep.as_object_mut() {
+            sweep.remove("$defs");
+            sweep.remove("$schema");
+        }
+        file["properties"]["sweep"] = sweep;
+        file["properties"]["extends"] = serde_json::json!({
+            "type": "string",
+            "minLength": 1,
+            "description": "Another experiment file, relative to this one: what is not said here is as there, but for name, \
+                            description, tags and [sweep]."
+        });
+        // A file that extends another may leave [data] to it.
+        file["required"] = serde_json::json!([]);
+        file["anyOf"] = serde_json::json!([{ "required": ["data"] }, { "required": ["extends"] }]);
+        file
+    })
 }
 
 fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
@@ -126,15 +259,12 @@ fn apply(table: &mut toml::Table, typed: &str, document: &mut Document) -> Resul
 }
 
 /// What the schema cannot say: values that depend on each other.
-fn cross_check(table: &toml::Table, document: &Document) -> Vec<Problem> {
+fn cross_check(experiment: &Experiment, document: &Document) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut report = |key: &str, message: &str, help: Option<String>| {
         let place = document.value_place(key);
         let (key, message) = (key.to_owned(), message.to_owned());
         problems.push(Problem { key, message, label: String::new(), help, place });
-    };
-    let Ok(experiment) = table.clone().try_into::<Experiment>() else {
-        return source_problem(table, document).into_iter().collect();
     };
     if experiment.name.chars().any(char::is_control) {
         report("name", "a name has no control characters", None);
@@ -156,6 +286,13 @@ fn cross_check(table: &toml::Table, document: &Document) -> Vec<Problem> {
     if train.weight_decay > 0.0 && train.optimizer == OptimizerKind::Adam {
         let help = "use optimizer = \"adamw\", whose weight decay is well defined".to_owned();
         report("train.weight_decay", "adam has no weight decay", Some(help));
+    }
+    let split = &experiment.split;
+    if split.folds == 1 {
+        report("split.folds", "expected 0 for no cross-validation, or at least 2 folds", None);
+    }
+    if split.fold > split.folds {
+        report("split.fold", &format!("expected a fold from 1 to split.folds = {}", split.folds), None);
     }
     problems
 }

@@ -4,6 +4,7 @@
 //! them ([`schema`]) is what a file is checked against, so there is one list of keys and ranges. [`document`] remembers
 //! where each key stands, [`error`] shows problems there.
 
+mod axes;
 mod check;
 mod document;
 mod error;
@@ -12,12 +13,18 @@ mod kinds;
 mod load;
 mod source;
 mod suggest;
+mod sweep;
+mod sweep_file;
 
+pub use axes::{Dimension, Point, Scale, Words, word};
 pub use document::Document;
 pub use error::{ConfigError, Problem};
 pub use experiment::{Augment, Data, EarlyStopping, Experiment, ImageSize, Model, Split, Train};
 pub use kinds::{
-    Activation, BackendKind, ClassWeights, Fill, Initializer, Interpolation, Monitor, OptimizerKind, Padding, Schedule,
+    Activation, BackendKind, ClassWeights, Fill, Initializer, Interpolation, Monitor, Objective, OptimizerKind,
+    Padding, PrunerKind, Schedule, SearchMethod,
 };
-pub use load::{Loaded, load, parse, schema};
+pub use load::{Loaded, load, load_sweep, parse, schema};
 pub use source::{Source, UnknownBuiltin};
+pub use sweep::{Pruner, Sweep};
+pub use sweep_file::SweepFile;

@@ -25,6 +25,16 @@ pub struct Group {
 ///
 /// Whether folding pays is decided by the multiply-adds of a training step, so by sizes only.
 pub fn groups(experiment: &Experiment, layers: &[LayerShape]) -> Vec<Vec<Group>> {
+    let blocks = costed(experiment, layers);
+    blocks.into_iter().map(|groups| groups.into_iter().map(|(group, _)| group).collect()).collect()
+}
+
+/// Multiply-adds of the convolutions in a training step, folded where that pays.
+pub fn products_of_a_step(experiment: &Experiment, layers: &[LayerShape]) -> usize {
+    costed(experiment, layers).iter().flatten().map(|(group, cost)| cost.of(*group)).sum()
+}
+
+fn costed(experiment: &Experiment, layers: &[LayerShape]) -> Vec<Vec<(Group, Cost)>> {
     let (model, size) = (experiment.model(), experiment.data().image_size());
     let may_fold = experiment.train().fold()
         && model.activation() == Activation::Linear
@@ -58,7 +68,7 @@ pub fn groups(experiment: &Experiment, layers: &[LayerShape]) -> Vec<Vec<Group>>
             }
         }
         input = outputs.next().unwrap_or_default().to_vec();
-        blocks.push(groups.into_iter().map(|(group, _)| group).collect());
+        blocks.push(groups);
     }
     blocks
 }

@@ -1,7 +1,9 @@
 //! What the store knows, for a person to read: the summary of a run, tables, and the progress view.
 
+pub mod comparison;
 pub mod progress;
 pub mod summary;
+pub mod sweep_view;
 pub mod table;
 
 pub use table::Format;

@@ -7,7 +7,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::summary::epoch_line;
 use crate::events::{DataSummary, Event, Line, Started};
-use crate::schedule::coordinator::Observer;
+use crate::schedule::Job;
+use crate::schedule::coordinator::{Observer, Stopping};
 use crate::train::folder::RunFolder;
 
 /// Broken images that are named one by one.
@@ -87,7 +88,7 @@ impl ProgressView {
 }
 
 impl Observer for ProgressView {
-    fn begins(&mut self, folder: &RunFolder, by_another: bool) {
+    fn begins(&mut self, _job: &Job, folder: &RunFolder, by_another: bool) {
         let id = folder.id();
         if by_another {
             self.say(&format!("Another process is working on run {id} already; following it."));
@@ -96,7 +97,7 @@ impl Observer for ProgressView {
         }
     }
 
-    fn line(&mut self, line: &Line) {
+    fn line(&mut self, _job: &Job, line: &Line) {
         match &line.event {
             Event::Started(started) => self.started(started),
             Event::Decoding { done, total } => self.show(*done, *total, "images decoded", String::new()),
@@ -124,14 +125,19 @@ impl Observer for ProgressView {
                 self.show(done, progress.steps * progress.epochs, "steps", message);
             }
             Event::Epoch(epoch) => self.say(&epoch_line(epoch, self.epochs)),
-            Event::Completed(_) | Event::Diverged { .. } | Event::Interrupted { .. } | Event::Failed { .. } => {
-                self.finish();
-            }
+            Event::Completed(_)
+            | Event::Diverged { .. }
+            | Event::Interrupted { .. }
+            | Event::TimedOut { .. }
+            | Event::Pruned { .. }
+            | Event::Failed { .. } => self.finish(),
         }
     }
 
-    fn stopping(&mut self) {
-        self.say("Saving and stopping; press Ctrl-C again to stop now.");
+    fn stopping(&mut self, why: Stopping) {
+        if why == Stopping::Asked {
+            self.say("Saving and stopping; press Ctrl-C again to stop now.");
+        }
     }
 }
 

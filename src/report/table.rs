@@ -5,6 +5,7 @@ use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyl
 
 use super::summary::{duration, percent};
 use crate::evaluate::format_p;
+use crate::schedule::queue::title;
 use crate::store::RunSummary;
 
 /// How a table is written.
@@ -41,7 +42,8 @@ pub fn runs(runs: &[RunSummary], format: Format) -> Result<String, Box<dyn std::
 }
 
 /// A line under the header and none between rows.
-const RULED_HEADER: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+pub(super) const RULED_HEADER: TableStyle =
+    TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 const COLUMNS: [&str; 10] =
     ["run", "name", "status", "accuracy", "95 % interval", "naive", "p", "AUC", "epochs", "time"];
@@ -64,7 +66,7 @@ fn cells(run: &RunSummary) -> [String; 10] {
     let dash = || "-".to_owned();
     [
         run.id.clone(),
-        run.name.clone(),
+        title(&run.name, &run.point),
         run.status.clone(),
         run.accuracy.map_or_else(dash, percent),
         run.accuracy_interval()

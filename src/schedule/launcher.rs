@@ -20,15 +20,19 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts a worker on a run's folder; what it prints goes to the run's log.
+    /// Starts a worker on a run's folder; what it prints goes to the run's log. `device` is the GPU that it may see.
     ///
     /// Call it from the main thread: the kernel stops a worker when the thread that started it ends.
     ///
     /// # Errors
     /// When the log cannot be written or the process cannot be started.
-    pub fn start(folder: &RunFolder, threads: usize) -> io::Result<Self> {
+    pub fn start(folder: &RunFolder, threads: usize, device: Option<&str>) -> io::Result<Self> {
         let log = OpenOptions::new().create(true).append(true).open(folder.log())?;
-        let child = Command::new(std::env::current_exe()?)
+        let mut command = Command::new(std::env::current_exe()?);
+        if let Some(device) = device {
+            command.env("CUDA_VISIBLE_DEVICES", device);
+        }
+        let child = command
             .arg("worker")
             .arg(folder.path())
             .env("RAYON_NUM_THREADS", threads.to_string())
@@ -54,6 +58,16 @@ impl Worker {
         self.signal(Signal::TERM);
     }
 
+    /// Makes the worker stand still.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets a paused worker go on.
+    pub fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
     /// Stops the worker now.
     pub fn kill(&self) {
         self.signal(Signal::KILL);
@@ -73,4 +87,13 @@ pub fn allocator_settings() -> String {
         Ok(set) if !set.is_empty() => format!("{KEEP_MEMORY}:{set}"),
         _ => KEEP_MEMORY.to_owned(),
     }
+}
+
+/// GPUs as `CUDA_VISIBLE_DEVICES` names them: what the user allows, else all that the driver has.
+pub fn devices() -> Vec<String> {
+    if let Ok(allowed) = std::env::var("CUDA_VISIBLE_DEVICES") {
+        return allowed.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
+    }
+    let exists = |number: &usize| std::path::Path::new(&format!("/dev/nvidia{number}")).exists();
+    (0..64).filter(exists).map(|number| number.to_string()).collect()
 }

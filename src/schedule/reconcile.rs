@@ -6,7 +6,7 @@ use std::io;
 
 use thiserror::Error;
 
-use super::coordinator::ending;
+use super::attempt::ending;
 use super::results::Results;
 use crate::config::{ConfigError, Experiment, load};
 use crate::events::{self, Event, Writer};
@@ -92,7 +92,7 @@ fn experiment_of(folder: &RunFolder) -> Result<Experiment, ConfigError> {
 }
 
 /// Ends the event file of a run whose worker died without a word. Call it with the run's lock held.
-fn close_torn_run(folder: &RunFolder) -> io::Result<()> {
+pub(super) fn close_torn_run(folder: &RunFolder) -> io::Result<()> {
     let lines = events::read_all(&folder.events())?;
     let Some(last) = lines.last() else { return Ok(()) };
     if ending(&last.event).is_some() {

@@ -14,13 +14,14 @@ const ID_DIGITS: usize = 10;
 pub struct Results {
     store: PathBuf,
     root: PathBuf,
+    runs: &'static str,
 }
 
 impl Results {
     /// The results folder around a store: runs and cache lie beside it.
     pub fn of_store(store: &Path) -> Self {
         let root = store.parent().filter(|root| !root.as_os_str().is_empty());
-        Self { store: store.to_owned(), root: root.map_or_else(|| PathBuf::from("."), Path::to_owned) }
+        Self { store: store.to_owned(), root: root.map_or_else(|| PathBuf::from("."), Path::to_owned), runs: "runs" }
     }
 
     /// The SQLite file.
@@ -35,12 +36,12 @@ impl Results {
 
     /// The folder of the runs' folders.
     pub fn runs(&self) -> PathBuf {
-        self.root.join("runs")
+        self.root.join(self.runs)
     }
 
-    /// The folder of repetitions, which are not in the store.
-    pub fn replays(&self) -> PathBuf {
-        self.root.join("replays")
+    /// The same place with the folders of repetitions, which are not in the store, for those of runs.
+    pub fn replays(&self) -> Self {
+        Self { runs: "replays", ..self.clone() }
     }
 
     /// The folder of a run.
@@ -71,9 +72,9 @@ impl Results {
         };
         let mut paths = Vec::new();
         for entry in entries {
-            let path = entry?.path();
-            if path.is_dir() {
-                paths.push(path);
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                paths.push(entry.path());
             }
         }
         paths.sort();

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use super::{Store, StoreError};
 use crate::config::Experiment;
 use crate::evaluate::Evaluation;
-use crate::events::{Completed, DataSummary, Epoch, Event, Line, Started};
+use crate::events::{Completed, DataSummary, Epoch, Event, Line, Part, Started};
 
 impl Store {
     /// Takes the lines of a run that are not taken yet, in one transaction. Lines must be in order.
@@ -55,6 +55,11 @@ impl Taker<'_> {
                 "interrupted",
                 Some(format!("stopped after {epochs_done} epochs and {steps_done} steps; the same command goes on")),
             ),
+            Event::TimedOut { limit } => self
+                .ended("timed_out", Some(format!("not done after {limit} s; the same command goes on where it was"))),
+            Event::Pruned { epochs_done, reason } => {
+                self.ended("pruned", Some(format!("stopped after {epochs_done} epochs: {reason}")))
+            }
             Event::Failed { message, .. } => self.ended("failed", Some(message.clone())),
         }
     }
@@ -79,9 +84,9 @@ impl Taker<'_> {
         let environment = &started.environment;
         self.execute(
             "INSERT INTO runs (id, run_key, experiment_id, status, seed, backend, attempt, started_at, version,
-                 numerics, platform, cpu_features, threads, host, git_commit, git_dirty, command_line, last_seq)
+                 numerics, platform, cpu_features, threads, host, git_commit, git_dirty, command_line, point, last_seq)
              VALUES (?1, ?2, (SELECT id FROM experiments WHERE toml = ?3), 'running', ?4, ?5, ?6, ?7, ?8, ?9, ?10,
-                 ?11, ?12, ?13, ?14, ?15, ?16, -1)
+                 ?11, ?12, ?13, ?14, ?15, ?16, ?17, -1)
              ON CONFLICT (id) DO UPDATE SET status = 'running', backend = excluded.backend,
                  attempt = excluded.attempt, finished_at = NULL, message = NULL, version = excluded.version,
                  platform = excluded.platform, cpu_features = excluded.cpu_features, threads = excluded.threads,
@@ -104,6 +109,7 @@ impl Taker<'_> {
                 environment.commit,
                 environment.dirty,
                 serde_json::json!(environment.command_line).to_string(),
+                started.point,
             ],
         )
     }
@@ -121,6 +127,12 @@ impl Taker<'_> {
                 data.broken.len() as i64
             ],
         )?;
+        // Most runs of a sweep share their data and their split.
+        let known = "SELECT 1 FROM splits JOIN images ON images.id = image_id
+                     WHERE split_hash = ?1 AND fingerprint = ?2 LIMIT 1";
+        if self.transaction.prepare_cached(known)?.exists(params![data.split_hash, data.fingerprint])? {
+            return Ok(());
+        }
         for image in &data.images {
             self.execute(
                 "INSERT INTO images (fingerprint, name, label, content_hash) VALUES (?1, ?2, ?3, ?4)
@@ -140,8 +152,8 @@ impl Taker<'_> {
     fn epoch(&self, epoch: &Epoch) -> Result<(), StoreError> {
         self.execute(
             "INSERT OR REPLACE INTO epochs (run_id, epoch, train_loss, train_accuracy, held_out_part, held_out_loss,
-                 held_out_accuracy, learning_rate, seconds, images_per_second, weights_hash)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                 held_out_accuracy, learning_rate, seconds, images_per_second, weights_hash, held_out_auc)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
             params![
                 self.run,
                 epoch.epoch as i64,
@@ -153,14 +165,25 @@ impl Taker<'_> {
                 epoch.learning_rate,
                 epoch.seconds,
                 epoch.images_per_second,
-                epoch.weights_hash
+                epoch.weights_hash,
+                epoch.held_out_auc
             ],
+        )?;
+        if epoch.held_out_part != Part::Validation {
+            return Ok(());
+        }
+        self.execute(
+            "UPDATE runs SET validation_loss = ?2, validation_accuracy = ?3, validation_auc = ?4 WHERE id = ?1",
+            params![self.run, epoch.held_out.loss, epoch.held_out.accuracy, epoch.held_out_auc],
         )
     }
 
     fn completed(&self, completed: &Completed) -> Result<(), StoreError> {
         self.ended("completed", completed.stopped_early.clone())?;
-        self.execute("UPDATE runs SET seconds = ?2 WHERE id = ?1", params![self.run, completed.seconds])?;
+        self.execute(
+            "UPDATE runs SET seconds = ?2, peak_memory = ?3 WHERE id = ?1",
+            params![self.run, completed.seconds, completed.peak_memory.and_then(|bytes| i64::try_from(bytes).ok())],
+        )?;
         for prediction in &completed.predictions {
             self.execute(
                 "INSERT OR REPLACE INTO predictions (run_id, image_id, probability)

@@ -5,6 +5,7 @@
 
 mod ingest;
 mod query;
+mod sweeps;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use rusqlite_migration::{M, Migrations};
 use thiserror::Error;
 
 pub use query::{RunDetail, RunSummary};
+pub use sweeps::{KnownRun, Measured};
 
 /// How long to wait for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -81,7 +83,7 @@ pub struct Store {
 }
 
 fn migrations() -> Vec<M<'static>> {
-    vec![M::up(include_str!("migrations/0001_runs.sql"))]
+    vec![M::up(include_str!("migrations/0001_runs.sql")), M::up(include_str!("migrations/0002_sweeps.sql"))]
 }
 
 impl Store {
@@ -95,6 +97,9 @@ impl Store {
             std::fs::create_dir_all(folder).map_err(|error| open(error.to_string()))?;
         }
         let mut connection = Connection::open(path).map_err(|error| open(error.to_string()))?;
+        // Two programs that make the same store at once take turns. Where folders cannot be locked, they are alone.
+        let folder = path.parent().and_then(|folder| std::fs::File::open(folder).ok());
+        let _turn = folder.map(|folder| folder.lock().map(|()| folder));
         prepare(&mut connection).map_err(|error| match error {
             rusqlite_migration::Error::MigrationDefinition(
                 rusqlite_migration::MigrationDefinitionError::DatabaseTooFarAhead,
@@ -106,6 +111,14 @@ impl Store {
             error => open(error.to_string()),
         })?;
         Ok(Self { connection })
+    }
+
+    /// A store that lives as long as the process.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`].
+    pub fn in_memory() -> Result<Self, StoreError> {
+        Self::open(Path::new(":memory:"))
     }
 
     /// Opens a store that is there already, as `report` and `show` do.

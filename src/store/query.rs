@@ -14,6 +14,8 @@ pub struct RunSummary {
     pub id: String,
     /// Name of the experiment.
     pub name: String,
+    /// What a sweep varied, in words; empty outside a sweep.
+    pub point: String,
     /// `completed`, `running` and so on.
     pub status: String,
     /// Seed of the experiment.
@@ -34,6 +36,8 @@ pub struct RunSummary {
     pub validation_accuracy: Option<f64>,
     /// Loss on the validation set after the last epoch, where there is one.
     pub validation_loss: Option<f64>,
+    /// Area under the ROC curve on the validation set after the last epoch, where there is one.
+    pub validation_auc: Option<f64>,
     /// Accuracy on the test set.
     pub accuracy: Option<f64>,
     /// Lower end of Wilson's 95 % interval.
@@ -48,6 +52,8 @@ pub struct RunSummary {
     pub auc: Option<f64>,
     /// Images of the test set.
     pub test_images: Option<u64>,
+    /// Most memory that the worker held, in bytes.
+    pub peak_memory: Option<u64>,
     /// Why it failed, diverged or stopped early.
     pub message: Option<String>,
     /// BLAKE3 of the data.
@@ -56,15 +62,16 @@ pub struct RunSummary {
     pub split_hash: Option<String>,
 }
 
-const SUMMARY_COLUMNS: &str = "id, name, status, seed, backend, started_at, finished_at, seconds, epochs, parameters, \
-     validation_accuracy, validation_loss, accuracy, accuracy_low, accuracy_high, naive_accuracy, p_naive, auc, \
-     test_images, message, fingerprint, split_hash";
+const SUMMARY_COLUMNS: &str = "id, name, point, status, seed, backend, started_at, finished_at, seconds, epochs, parameters, \
+     validation_accuracy, validation_loss, validation_auc, accuracy, accuracy_low, accuracy_high, naive_accuracy, \
+     p_naive, auc, test_images, peak_memory, message, fingerprint, split_hash";
 
 impl RunSummary {
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             id: row.get("id")?,
             name: row.get("name")?,
+            point: row.get("point")?,
             status: row.get("status")?,
             seed: row.get("seed")?,
             backend: row.get("backend")?,
@@ -75,6 +82,7 @@ impl RunSummary {
             parameters: row.get("parameters")?,
             validation_accuracy: row.get("validation_accuracy")?,
             validation_loss: row.get("validation_loss")?,
+            validation_auc: row.get("validation_auc")?,
             accuracy: row.get("accuracy")?,
             accuracy_low: row.get("accuracy_low")?,
             accuracy_high: row.get("accuracy_high")?,
@@ -82,6 +90,7 @@ impl RunSummary {
             p_naive: row.get("p_naive")?,
             auc: row.get("auc")?,
             test_images: row.get("test_images")?,
+            peak_memory: row.get("peak_memory")?,
             message: row.get("message")?,
             fingerprint: row.get("fingerprint")?,
             split_hash: row.get("split_hash")?,
@@ -149,6 +158,9 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn best(&self, filter: Option<&str>) -> Result<Option<RunSummary>, StoreError> {
+        if filter.is_none() {
+            return self.best_of_all();
+        }
         let mut runs = self.summaries(filter, None)?;
         runs.retain(|run| run.status == "completed");
         let by_validation = runs.iter().all(|run| run.validation_accuracy.is_some());
@@ -156,6 +168,31 @@ impl Store {
         let tie = |run: &RunSummary| if by_validation { run.validation_loss.map(|loss| -loss) } else { run.auc };
         let key = |run: &RunSummary| [score(run), tie(run)].map(|value| value.unwrap_or(f64::NEG_INFINITY));
         Ok(runs.into_iter().reduce(|best, run| if key(&run) > key(&best) { run } else { best }))
+    }
+
+    /// The best of all runs, by indices alone: there may be very many.
+    fn best_of_all(&self) -> Result<Option<RunSummary>, StoreError> {
+        let unchosen = "SELECT EXISTS (SELECT 1 FROM runs WHERE status = 'completed' AND validation_accuracy IS NULL)";
+        let by_validation = "SELECT id FROM runs WHERE status = 'completed'
+             ORDER BY validation_accuracy DESC, validation_loss, started_at, id LIMIT 1";
+        let by_test = "SELECT runs.id FROM metrics JOIN runs ON runs.id = metrics.run_id
+             LEFT JOIN metrics AS area ON area.run_id = runs.id AND area.name = 'auc'
+             WHERE metrics.name = 'accuracy' AND runs.status = 'completed'
+                 AND metrics.value = (SELECT max(value) FROM metrics WHERE name = 'accuracy')
+             ORDER BY area.value DESC, started_at, runs.id LIMIT 1";
+        let by_test_only: bool = self.connection.query_row(unchosen, [], |row| row.get(0))?;
+        let sql = if by_test_only { by_test } else { by_validation };
+        let id: Option<String> = self.connection.query_row(sql, [], |row| row.get(0)).optional()?;
+        Ok(id.map(|id| self.summary(&id)).transpose()?.flatten())
+    }
+
+    /// One line of the report, by its id.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn summary(&self, id: &str) -> Result<Option<RunSummary>, StoreError> {
+        let sql = format!("SELECT {SUMMARY_COLUMNS} FROM run_summary WHERE id = ?1");
+        Ok(self.connection.prepare_cached(&sql)?.query_row([id], RunSummary::from_row).optional()?)
     }
 
     /// The id that a RUN argument means: an id, a unique prefix of one, the name of an experiment (its last run), or
@@ -211,9 +248,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoSuchRun`] when there is none.
     pub fn detail(&self, id: &str) -> Result<RunDetail, StoreError> {
-        let sql = format!("SELECT {SUMMARY_COLUMNS} FROM run_summary WHERE id = ?1");
-        let summary = self.connection.query_row(&sql, [id], RunSummary::from_row).optional()?;
-        let summary = summary.ok_or_else(|| StoreError::NoSuchRun(id.to_owned()))?;
+        let summary = self.summary(id)?.ok_or_else(|| StoreError::NoSuchRun(id.to_owned()))?;
         let classes = self.connection.query_row("SELECT class_0, class_1 FROM runs WHERE id = ?1", [id], |row| {
             let names: (Option<String>, Option<String>) = (row.get(0)?, row.get(1)?);
             Ok(names.0.zip(names.1).map(|(zero, one)| [zero, one]))
@@ -242,10 +277,14 @@ impl Store {
         Ok(naive.and_then(|naive| Evaluation::of(&labels, &probabilities, usize::from(naive > 0.5)).ok()))
     }
 
-    fn epochs(&self, id: &str) -> Result<Vec<Epoch>, StoreError> {
+    /// The history of a run.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn epochs(&self, id: &str) -> Result<Vec<Epoch>, StoreError> {
         let sql = "SELECT epoch, train_loss, train_accuracy, held_out_part, held_out_loss, held_out_accuracy,
-                   learning_rate, seconds, images_per_second, weights_hash FROM epochs WHERE run_id = ?1 ORDER BY epoch";
-        let mut statement = self.connection.prepare(sql)?;
+                   learning_rate, seconds, images_per_second, weights_hash, held_out_auc FROM epochs WHERE run_id = ?1 ORDER BY epoch";
+        let mut statement = self.connection.prepare_cached(sql)?;
         let rows = statement.query_map([id], |row| {
             let part: String = row.get(3)?;
             Ok(Epoch {
@@ -257,6 +296,7 @@ impl Store {
                 seconds: row.get(7)?,
                 images_per_second: row.get(8)?,
                 weights_hash: row.get(9)?,
+                held_out_auc: row.get(10)?,
             })
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)

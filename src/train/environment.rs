@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use super::NUMERICS_VERSION;
+use super::folder::RunSpec;
 use crate::config::BackendKind;
 use crate::events::Environment;
 
@@ -31,27 +32,43 @@ pub fn host() -> String {
 }
 
 /// Circumstances of an attempt that starts now in this process.
-pub fn environment(backend: BackendKind, threads: usize, command_line: Vec<String>) -> Environment {
+pub fn environment(backend: BackendKind, spec: &RunSpec) -> Environment {
     let framework = match backend {
         BackendKind::Cpu => "burn 0.21.0 flex",
         BackendKind::Ndarray => "burn 0.21.0 ndarray",
         BackendKind::Cuda => "burn 0.21.0 cuda",
     };
-    let commit = git(&["rev-parse", "HEAD"]);
-    let dirty = commit.as_ref().and_then(|_| git(&["status", "--porcelain"])).map(|changes| !changes.is_empty());
     Environment {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         numerics: NUMERICS_VERSION,
         backend: framework.to_owned(),
         platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
         cpu_features: cpu_features(),
-        threads,
+        threads: spec.threads,
         host: host(),
         pid: std::process::id(),
-        commit,
-        dirty,
-        command_line,
+        commit: spec.commit.as_ref().map(|(commit, _)| commit.clone()),
+        dirty: spec.commit.as_ref().map(|(_, dirty)| *dirty),
+        command_line: spec.command_line.clone(),
     }
+}
+
+/// Git commit of the working directory and whether it has uncommitted changes; `None` outside a repository.
+pub fn git_commit() -> Option<(String, bool)> {
+    let commit = git(&["rev-parse", "HEAD"])?;
+    let changes = git(&["status", "--porcelain"])?;
+    Some((commit, !changes.is_empty()))
+}
+
+/// Most memory that this process has held at once, in bytes, where the system tells.
+pub fn peak_memory() -> Option<u64> {
+    kibibytes(&std::fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
+}
+
+/// The line `NAME  N kB` of a file of the kernel's, in bytes.
+pub fn kibibytes(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.trim().trim_end_matches("kB").trim().parse::<u64>().ok().map(|number| number * 1024)
 }
 
 /// Output of a git command in the working directory; `None` without git or outside a repository.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct RunFolder(PathBuf);
 
 /// What a worker needs to know besides the experiment: `run.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunSpec {
     /// The run's id, also the folder's name.
     pub id: String,
@@ -23,6 +23,12 @@ pub struct RunSpec {
     pub threads: usize,
     /// The command line that the user typed.
     pub command_line: Vec<String>,
+    /// What a sweep varied, in words; empty outside a sweep.
+    #[serde(default)]
+    pub point: String,
+    /// Git commit of the working directory, where it is in a repository, and whether it had uncommitted changes.
+    #[serde(default)]
+    pub commit: Option<(String, bool)>,
 }
 
 impl RunFolder {

@@ -11,13 +11,14 @@ use super::checkpoint::{self, CheckpointError, Place};
 use super::folder::RunFolder;
 use super::interrupt::Interrupt;
 use super::learner::{Learner, StepSettings, Stepped};
-use super::loss::binary_cross_entropy_f64;
+use super::loss::{binary_cross_entropy_f64, probability};
 use super::optimizer::Optimizer;
 use crate::config::{ClassWeights, EarlyStopping, Experiment, Monitor, Schedule};
 use crate::data::batches::{Augmentation, Batches};
 use crate::data::cache::Dataset;
 use crate::data::split::Split;
 use crate::data::tensor::{images_tensor, reclaim};
+use crate::evaluate::auc;
 use crate::events::{Epoch, Event, Part, Progress, Score, Writer};
 use crate::model::kernels::Kernels;
 use crate::model::{DropoutKey, Network, TooSmall, weights};
@@ -162,7 +163,8 @@ impl<B: AutodiffBackend<InnerBackend: Kernels> + Kernels> Training<'_, B> {
         let Some(logits) = self.logits(&network, indices) else {
             return self.stop(state, before, started).map(Some);
         };
-        let held_out = score(&logits, &self.labels(indices));
+        let labels = self.labels(indices);
+        let held_out = score(&logits, &labels);
         if !held_out.loss.is_finite() {
             let step = state.place.current.steps;
             return Ok(Some(Outcome::Diverged { epoch: epoch + 1, step, loss: held_out.loss }));
@@ -174,6 +176,7 @@ impl<B: AutodiffBackend<InnerBackend: Kernels> + Kernels> Training<'_, B> {
             train: Score { loss: current.mean_loss(), accuracy: current.accuracy() },
             held_out_part: part,
             held_out,
+            held_out_auc: auc(&labels, &logits.iter().map(|&logit| probability(logit)).collect::<Vec<_>>()),
             learning_rate: self.learning_rate(epoch),
             seconds,
             images_per_second: current.images_per_second(),

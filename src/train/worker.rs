@@ -13,7 +13,7 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 use thiserror::Error;
 
 use super::backend::{self, BackendError};
-use super::environment::environment;
+use super::environment::{environment, peak_memory};
 use super::folder::{RunFolder, RunSpec, write_atomically};
 use super::interrupt::Interrupt;
 use super::loss::probability;
@@ -22,7 +22,7 @@ use crate::config::{BackendKind, ConfigError, Experiment, load};
 use crate::data::cache::Dataset;
 use crate::data::error::DataError;
 use crate::data::source::OpenSource;
-use crate::data::split::{Split, duplicate_groups, split};
+use crate::data::split::{Shares, Split, duplicate_groups, split};
 use crate::evaluate::{EvaluateError, Evaluation};
 use crate::events::{Completed, DataSummary, Epoch, Event, FailureKind, ImageRow, Part, Prediction, Started, Writer};
 use crate::model::kernels::Kernels;
@@ -38,7 +38,7 @@ const DECODING_EVERY: Duration = Duration::from_millis(200);
 #[derive(Debug, Error)]
 pub enum WorkerError {
     /// Another process works on the run.
-    #[error("Another process is working on run {0} already.")]
+    #[error("Another process works on run {0} or has done it.")]
     Busy(String),
     /// The folder.
     #[error("The folder of the run, {path}, cannot be used: {error}")]
@@ -81,6 +81,10 @@ pub fn work(folder: &RunFolder) -> Result<(), WorkerError> {
     };
     let interrupt = Interrupt::on_signals().map_err(unusable)?;
     stop_with_parent().map_err(unusable)?;
+    // Another coordinator may have had it done since ours looked.
+    if is_over(folder).map_err(unusable)? {
+        return Err(WorkerError::Busy(spec.id));
+    }
     let events = Mutex::new(Writer::open(&folder.events()).map_err(unusable)?);
     // A panic in a library is a failed run with a message, as any other failure is.
     let result = std::panic::catch_unwind(AssertUnwindSafe(|| attempt(folder, &spec, &interrupt, &events)));
@@ -91,6 +95,12 @@ pub fn work(folder: &RunFolder) -> Result<(), WorkerError> {
     };
     let mut events = events.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     events.write(event).and_then(|()| events.sync()).map_err(unusable)
+}
+
+/// Whether the run has its result: then there is nothing to do.
+fn is_over(folder: &RunFolder) -> io::Result<bool> {
+    let lines = crate::events::read_all(&folder.events())?;
+    Ok(lines.iter().any(|line| matches!(line.event, Event::Completed(_) | Event::Diverged { .. })))
 }
 
 /// Asks the kernel for SIGTERM when the coordinator dies, so that nothing trains on unseen.
@@ -131,7 +141,8 @@ fn attempt(
             attempt,
             resumed_from: last_place(folder),
             experiment: experiment.to_toml(),
-            environment: environment(experiment.backend(), spec.threads, spec.command_line.clone()),
+            point: spec.point.clone(),
+            environment: environment(experiment.backend(), spec),
         }),
     )?;
     tracing::info!(run = %spec.id, attempt, threads = spec.threads, "worker started");
@@ -173,7 +184,9 @@ fn make_split(experiment: &Experiment, dataset: &Dataset) -> Result<Split, DataE
     let labels: Vec<usize> = (0..dataset.len()).map(|index| dataset.label(index)).collect();
     let settings = experiment.split();
     let groups = settings.keep_duplicates_together().then(|| duplicate_groups(dataset));
-    split(&labels, groups.as_deref(), experiment.seed(), settings.test(), settings.validation())
+    let fold = (settings.folds() > 0).then_some((settings.fold(), settings.folds()));
+    let shares = Shares { test: settings.test(), validation: settings.validation(), fold };
+    split(&labels, groups.as_deref(), experiment.seed(), shares)
 }
 
 fn summary(experiment: &Experiment, dataset: &Dataset, split: &Split) -> DataSummary {
@@ -285,7 +298,8 @@ impl Run<'_> {
             probability,
         });
         let predictions = predictions.collect();
-        Ok(Completed { evaluation, predictions, stopped_early, artifacts: Vec::new(), seconds: 0.0 })
+        let peak_memory = peak_memory();
+        Ok(Completed { evaluation, predictions, stopped_early, artifacts: Vec::new(), seconds: 0.0, peak_memory })
     }
 
     fn write_artifacts<B: Backend>(

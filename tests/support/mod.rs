@@ -110,6 +110,19 @@ impl Lab {
         self.command(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
+    /// The same, keeping what it prints for [`Lab::finish`].
+    pub fn start_piped(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Exit code, stdout and stderr of a program that was started.
+    pub fn finish(&self, program: Child) -> (Option<i32>, String, String) {
+        let output = program.wait_with_output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    }
+
     /// Waits until the only run of a results folder has told of `event`; returns the lines.
     #[track_caller]
     pub fn wait_for(&self, results: &str, event: &str) -> Vec<Value> {

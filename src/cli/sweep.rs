@@ -1,0 +1,358 @@
+//! `sweep`: every experiment of files and folders, in parallel.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::exit::{FAILED, Failure, INTERRUPTED, USAGE, color};
+use super::{Global, open, print, print_json};
+use crate::config::Objective;
+use crate::report::comparison::Comparison;
+use crate::report::summary::duration;
+use crate::report::sweep_view::{SweepEvents, SweepView};
+use crate::report::table::Format;
+use crate::schedule::coordinator::{Coordinator, Limits, Observer};
+use crate::schedule::estimate::{Estimator, SAMPLE, available_memory};
+use crate::schedule::launcher::devices;
+use crate::schedule::plan::{Plan, PlanError, Planner, expand, load_all};
+use crate::schedule::queue::{Queue, Terms};
+use crate::schedule::reconcile::settle;
+use crate::schedule::{Job, Results, RunOutcome};
+use crate::store::Store;
+
+/// Runs that a plan on a terminal lists one by one.
+const LISTED: usize = 60;
+
+/// Arguments of `sweep`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Experiment files, and folders of them: every .toml file in a folder and below; names that begin with _ are passed over.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Override a key of every file, for example train.epochs=3; may be given several times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Runs at the same time: a number, or auto, which goes by cores, memory and GPUs.
+    #[arg(long, short, default_value = "auto", value_parser = parse_jobs)]
+    jobs: Jobs,
+    /// Threads of each run; results do not depend on it. Default: cores divided by jobs.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+    /// Memory that all runs may take together, for example 8GiB. Default: what is free.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    memory: Option<u64>,
+    /// Print what would be done, and do nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Do runs again that are completed.
+    #[arg(long)]
+    force: bool,
+    /// Longest time of a run, for example 90s, 30m, 2h; it is saved and stopped then.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    timeout: Option<Duration>,
+    /// Longest time that a run may give no sign of life.
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = parse_time)]
+    stall: Duration,
+    /// Time that a run has to save when it is stopped, before it is killed.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
+    grace: Duration,
+    /// How often a failed run is begun again, from its last checkpoint.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    retries: usize,
+    /// Stop everything at the first failure.
+    #[arg(long, conflicts_with = "max_failures")]
+    fail_fast: bool,
+    /// Stop everything after so many failures.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_failures: Option<u32>,
+    /// How to write the table at the end.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// A number of runs at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Jobs {
+    Auto,
+    Number(usize),
+}
+
+fn parse_jobs(text: &str) -> Result<Jobs, String> {
+    match text.parse() {
+        _ if text == "auto" => Ok(Jobs::Auto),
+        Ok(number @ 1..=1024) => Ok(Jobs::Number(number)),
+        _ => Err("expected auto or a number from 1 to 1024".to_owned()),
+    }
+}
+
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(char::is_alphabetic);
+    let factor = match &text[digits.len()..] {
+        "" | "s" => 1.0,
+        "ms" => 0.001,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        "d" => 86_400.0,
+        _ => f64::NAN,
+    };
+    let seconds = digits.parse::<f64>().map_or(f64::NAN, |number| number * factor);
+    if seconds > 0.0 && seconds < 1e9 {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err("expected a time such as 90s, 30m or 2h".to_owned())
+    }
+}
+
+fn parse_size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(char::is_alphabetic);
+    let factor = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kib" => 1024.0,
+        "m" | "mib" => 1024.0 * 1024.0,
+        "g" | "gib" => 1024.0 * 1024.0 * 1024.0,
+        "kb" => 1e3,
+        "mb" => 1e6,
+        "gb" => 1e9,
+        _ => f64::NAN,
+    };
+    let bytes = digits.parse::<f64>().map_or(f64::NAN, |number| number * factor);
+    if bytes >= 1.0 && bytes < 1e18 {
+        Ok(bytes as u64)
+    } else {
+        Err("expected a size such as 8GiB or 500MB".to_owned())
+    }
+}
+
+/// Plans the sweep, and does it.
+pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
+    let results = Results::of_store(&global.db);
+    let files = load_all(&expand(&args.paths)?, &args.overrides)?;
+    let planner = Planner::new(results.cache());
+    let plan = planner.plan(files)?;
+    if args.dry_run {
+        let store = if results.store().exists() { Some(Store::open_existing(results.store())?) } else { None };
+        let (queue, limits) = prepare(args, plan, planner, store.as_ref())?;
+        return show_plan(&queue, &limits, global);
+    }
+    let mut coordinator = Coordinator::new(results.clone(), std::env::args().collect())?;
+    settle(&results, coordinator.store_mut())?;
+    let (mut queue, limits) = prepare(args, plan, planner, Some(coordinator.store()))?;
+    if global.json {
+        SweepEvents::write(&plan_json(&queue, &limits));
+    } else if !global.quiet {
+        eprintln!("{}", headline(&queue, &limits));
+        refused(&queue).for_each(|line| eprintln!("{line}"));
+    }
+    let objective = objective(&queue);
+    let mut view = SweepView::new(objective, global.quiet);
+    let mut events = SweepEvents;
+    let observer: &mut dyn Observer = if global.json { &mut events } else { &mut view };
+    let worked = coordinator.work(&mut queue, &limits, observer);
+    view.finish();
+    worked?;
+    conclude(args, global, &queue, &coordinator)
+}
+
+fn objective(queue: &Queue) -> Objective {
+    queue.files().iter().find_map(|file| Some(file.sweep()?.objective())).unwrap_or_default()
+}
+
+/// The jobs of a plan and how many of them go at once.
+fn prepare(args: &Args, plan: Plan, planner: Planner, store: Option<&Store>) -> Result<(Queue, Limits), Failure> {
+    let measured = store.map(|store| store.measured(SAMPLE)).transpose()?.unwrap_or_default();
+    let known = store.map(Store::known_runs).transpose()?.unwrap_or_default();
+    let cores = open::threads(None);
+    let memory = args.memory.or_else(available_memory);
+    let threads = |jobs: usize| args.threads.map_or((cores / jobs).max(1), usize::from);
+    let estimator = Estimator::new(&measured);
+    let terms = |threads| Terms { estimator, known, threads, memory, force: args.force };
+    let queue = match args.jobs {
+        Jobs::Number(jobs) => (Queue::new(plan, planner, terms(threads(jobs))), jobs),
+        Jobs::Auto => {
+            let queue = Queue::new(plan, planner, terms(args.threads.map_or(1, usize::from)));
+            let jobs = automatic(&queue, cores, args.threads.map_or(1, usize::from), memory);
+            (queue, jobs)
+        }
+    };
+    let (queue, jobs) = queue;
+    let limits = Limits {
+        jobs,
+        threads: threads(jobs),
+        memory,
+        devices: devices(),
+        timeout: args.timeout,
+        stall: args.stall,
+        grace: args.grace,
+        retries: args.retries,
+        max_failures: if args.fail_fast { Some(1) } else { args.max_failures.map(|most| most as usize) },
+    };
+    Ok((queue, limits))
+}
+
+/// As many runs as there are cores for, memory for the largest of them, and GPUs where they need one.
+fn automatic(queue: &Queue, cores: usize, threads: usize, memory: Option<u64>) -> usize {
+    let waiting = queue.waiting().count() + queue.to_come();
+    let largest = queue.waiting().map(|job| job.memory).max().unwrap_or(0).max(1);
+    let by_memory = memory.map_or(usize::MAX, |memory| (memory / largest).max(1) as usize);
+    let all_on_gpu = waiting > 0 && queue.waiting().all(Job::needs_gpu);
+    let by_gpu = if all_on_gpu { devices().len().max(1) } else { usize::MAX };
+    (cores / threads).max(1).min(by_memory).min(by_gpu).min(waiting.max(1))
+}
+
+/// What was refused or cannot be read, found before anything ran.
+fn refused(queue: &Queue) -> impl Iterator<Item = String> {
+    queue.jobs().iter().filter_map(|job| match job.outcome.as_ref()? {
+        RunOutcome::TooLarge { needs, limit } => Some(format!(
+            "refused      {}: it needs about {} of memory and may have {}; use a smaller train.batch_size or --memory",
+            job.title(),
+            size(*needs),
+            size(*limit)
+        )),
+        RunOutcome::Failed { message, .. } => Some(format!("failed       {}: {message}", job.title())),
+        _ => None,
+    })
+}
+
+fn headline(queue: &Queue, limits: &Limits) -> String {
+    let runs = queue.jobs().len() + queue.to_come();
+    let done =
+        queue.jobs().iter().filter(|job| job.outcome.as_ref().is_some_and(|outcome| !outcome.is_failure())).count();
+    let threads = if limits.threads == 1 { "1 thread".to_owned() } else { format!("{} threads", limits.threads) };
+    let plural = if runs == 1 { "run" } else { "runs" };
+    let mut text = format!("{runs} {plural}, {done} done already, {} at a time with {threads} each", limits.jobs);
+    if let Some(seconds) = estimate(queue, limits) {
+        text += &format!(", about {}", duration(seconds));
+    }
+    text
+}
+
+/// Seconds of all that waits, if there is experience.
+fn estimate(queue: &Queue, limits: &Limits) -> Option<f64> {
+    let times: Option<Vec<f64>> = queue.waiting().map(|job| job.seconds).collect();
+    let times = times.filter(|times| !times.is_empty())?;
+    let longest = times.iter().copied().fold(0.0, f64::max);
+    Some((times.iter().sum::<f64>() / limits.jobs as f64).max(longest))
+}
+
+fn show_plan(queue: &Queue, limits: &Limits, global: &Global) -> Result<(), Failure> {
+    if global.json {
+        return print_json(&plan_json(queue, limits));
+    }
+    let mut text = String::new();
+    for job in queue.jobs().iter().take(LISTED) {
+        let key = job.run.identity.as_ref().map_or("-", |identity| &identity.run_key[..10]);
+        let state = job.outcome.as_ref().map_or("to do", RunOutcome::word);
+        let seconds = job.seconds.map_or_else(String::new, |seconds| format!("about {}", duration(seconds)));
+        text += &format!("{key:10}  {state:11}  {:>9}  {seconds:>14}  {}\n", size(job.memory), job.title());
+    }
+    if queue.jobs().len() > LISTED {
+        text += &format!("and {} more runs; --json lists all\n", queue.jobs().len() - LISTED);
+    }
+    if queue.to_come() > 0 {
+        text += &format!("and {} runs of tpe, whose points depend on results\n", queue.to_come());
+    }
+    refused(queue).for_each(|line| text += &(line + "\n"));
+    print(&(text + &headline(queue, limits) + "\n"))
+}
+
+fn plan_json(queue: &Queue, limits: &Limits) -> serde_json::Value {
+    let runs: Vec<_> = queue
+        .jobs()
+        .iter()
+        .map(|job| {
+            json!({
+                "run_key": job.run.identity.as_ref().ok().map(|identity| &identity.run_key),
+                "name": job.run.experiment.name(),
+                "point": job.run.label(),
+                "state": job.outcome.as_ref().map_or("to do", RunOutcome::word),
+                "memory_bytes": job.memory,
+                "seconds": job.seconds,
+            })
+        })
+        .collect();
+    json!({
+        "event": "plan", "runs": runs, "to_come": queue.to_come(), "jobs": limits.jobs, "threads": limits.threads,
+        "seconds": estimate(queue, limits)
+    })
+}
+
+/// The table, what to do next, and the exit code.
+fn conclude(args: &Args, global: &Global, queue: &Queue, coordinator: &Coordinator) -> Result<(), Failure> {
+    let comparison = Comparison::new(queue, coordinator.store())?;
+    let failures: Vec<&Job> =
+        queue.jobs().iter().filter(|job| job.outcome.as_ref().is_some_and(RunOutcome::is_failure)).collect();
+    let unfinished =
+        queue.jobs().iter().filter(|job| matches!(job.outcome, None | Some(RunOutcome::Interrupted))).count();
+    if global.json {
+        SweepEvents::write(&json!({
+            "event": "done", "failures": failures.len(), "unfinished": unfinished, "comparison": comparison
+        }));
+    } else {
+        if comparison.points.iter().any(|point| point.completed > 0) {
+            print(&comparison.render(args.format).map_err(Failure::run)?)?;
+        }
+        if !global.quiet {
+            next_steps(&failures, unfinished);
+        }
+    }
+    if coordinator.was_interrupted() {
+        return Err(Failure::silent(INTERRUPTED));
+    }
+    if failures.is_empty() { Ok(()) } else { Err(Failure::silent(FAILED)) }
+}
+
+fn next_steps(failures: &[&Job], unfinished: usize) {
+    if !failures.is_empty() {
+        eprintln!("\n{} of the runs went wrong:", failures.len());
+        for job in failures.iter().take(10) {
+            let outcome = job.outcome.as_ref().map_or("", RunOutcome::word);
+            let show = job.id.as_ref().map(|id| format!("  emo-runner show {id}")).unwrap_or_default();
+            eprintln!("  {outcome:9}  {}{show}", job.title());
+        }
+        if failures.len() > 10 {
+            eprintln!("  and {} more: emo-runner report --where \"status <> 'completed'\"", failures.len() - 10);
+        }
+    }
+    if unfinished > 0 {
+        eprintln!("\n{unfinished} runs are not done; the same command goes on where this one stopped.");
+    } else if failures.is_empty() {
+        eprintln!("\nNext: emo-runner report --best, emo-runner show RUN");
+    }
+}
+
+/// `1.2 GiB`.
+fn size(bytes: u64) -> String {
+    let mebibytes = bytes as f64 / (1024.0 * 1024.0);
+    if mebibytes < 1024.0 { format!("{mebibytes:.0} MiB") } else { format!("{:.1} GiB", mebibytes / 1024.0) }
+}
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::Config(errors) => {
+                let texts: Vec<String> = errors.iter().map(|error| error.render(color())).collect();
+                Self::new(USAGE, texts.join("\n\n"))
+            }
+            other => Self::new(USAGE, other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_sizes_are_read_as_people_write_them() {
+        assert_eq!(parse_time("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_time("1.5h"), Ok(Duration::from_secs(5400)));
+        assert_eq!(parse_time("200ms"), Ok(Duration::from_millis(200)));
+        assert!(parse_time("soon").is_err() && parse_time("0").is_err() && parse_time("-1s").is_err());
+        assert_eq!(parse_size("8GiB"), Ok(8 << 30));
+        assert_eq!(parse_size("500MB"), Ok(500_000_000));
+        assert!(parse_size("much").is_err());
+        assert_eq!(parse_jobs("auto"), Ok(Jobs::Auto));
+        assert!(parse_jobs("0").is_err());
+    }
+}
