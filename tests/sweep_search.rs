@@ -61,7 +61,7 @@ reduction = 2
 "train.learning_rate" = [3e-3, 1e-9, 2e-9, 3e-9]
 "#;
     let lab = lab(sweep);
-    let arguments = ["sweep", "x.toml", "--jobs", "1", "--set", "train.epochs=3000"];
+    let arguments = ["sweep", "x.toml", "--jobs", "1", "--set", "train.epochs=500"];
     let (out, _) = lab.expect(0, &arguments);
     assert!(out.contains("pruned"), "{out}");
     let sql = lab.sql("results/emo.db");
@@ -71,7 +71,7 @@ reduction = 2
         })
         .unwrap();
     assert_eq!(pruned, 3);
-    assert!(least >= 1 && most < 3000, "{least} to {most} epochs");
+    assert!(least >= 1 && most < 500, "{least} to {most} epochs");
     let message: String =
         sql.query_row("SELECT message FROM runs WHERE status = 'pruned' LIMIT 1", [], |row| row.get(0)).unwrap();
     assert!(message.contains("is not among the best"), "{message}");

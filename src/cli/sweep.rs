@@ -290,6 +290,9 @@ fn conclude(args: &Args, global: &Global, queue: &Queue, coordinator: &Coordinat
         }));
     } else {
         if comparison.points.iter().any(|point| point.completed > 0) {
+            if !global.quiet {
+                eprintln!();
+            }
             print(&comparison.render(args.format).map_err(Failure::run)?)?;
         }
         if !global.quiet {

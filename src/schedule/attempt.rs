@@ -123,7 +123,8 @@ impl Attempt {
         }
         // Whoever holds the lock may write.
         let Some(_lock) = self.folder.try_lock()? else { return Ok(None) };
-        let epochs_done = || lines.iter().filter(|line| matches!(line.event, Event::Epoch(_))).count();
+        let epoch = |line: &Line| if let Event::Epoch(epoch) = &line.event { Some(epoch.epoch) } else { None };
+        let epochs_done = || lines.iter().filter_map(epoch).max().unwrap_or(0);
         let event = match why {
             Some(Why::Stop) => {
                 close_torn_run(&self.folder)?;

@@ -532,10 +532,13 @@ impl Coordinator {
     fn judge(&self, queue: &Queue, attempt: &mut Attempt, lines: &[Line]) {
         let job = queue.job(attempt.job);
         let epochs = job.run.experiment.train().epochs();
-        let goes_on = |line: &Line| matches!(&line.event, Event::Epoch(epoch) if epoch.epoch < epochs);
-        if let (Some(judge), true) = (self.judges.get(&job.run.study), lines.iter().any(goes_on))
-            && let Some(reason) = judge.verdict(attempt.job)
-        {
+        let Some(judge) = self.judges.get(&job.run.study) else { return };
+        // Several epochs may have passed since the last look; each is judged.
+        let verdict = lines.iter().find_map(|line| match &line.event {
+            Event::Epoch(epoch) if epoch.epoch < epochs => judge.verdict(attempt.job, epoch.epoch),
+            _ => None,
+        });
+        if let Some(reason) = verdict {
             attempt.ask(Why::Pruned { reason }, self.clock.now());
         }
     }

@@ -33,17 +33,17 @@ impl Judge {
         self.completed.insert(run);
     }
 
-    /// Why `run` should end after its last known epoch, if it should.
-    pub fn verdict(&self, run: usize) -> Option<String> {
+    /// Why `run` should end after `epoch`, from 1, if it should.
+    pub fn verdict(&self, run: usize, epoch: usize) -> Option<String> {
+        let own = self.losses.get(&run)?.get(..epoch)?;
         match self.rule.kind() {
-            PrunerKind::Median => self.median(run),
-            PrunerKind::Asha => self.asha(run),
+            PrunerKind::Median => self.median(run, own),
+            PrunerKind::Asha => self.asha(own),
         }
     }
 
     /// The median rule (Golovin et al., "Google Vizier", 2017): the best so far against the median of the completed runs.
-    fn median(&self, run: usize) -> Option<String> {
-        let own = self.losses.get(&run)?;
+    fn median(&self, run: usize, own: &[f64]) -> Option<String> {
         let epoch = own.len();
         if epoch < self.rule.min_epochs() {
             return None;
@@ -67,8 +67,7 @@ impl Judge {
 
     /// Asynchronous successive halving (Li et al., "A system for massively parallel hyperparameter tuning", 2020), in its
     /// stopping form: at each rung, a run that is not among the best of those that came so far ends.
-    fn asha(&self, run: usize) -> Option<String> {
-        let own = self.losses.get(&run)?;
+    fn asha(&self, own: &[f64]) -> Option<String> {
         let epoch = own.len();
         if !self.is_rung(epoch) {
             return None;
@@ -126,12 +125,12 @@ mod tests {
             completed(&mut judge, run, values);
         }
         judge.learn(9, 1, 0.1);
-        assert_eq!(judge.verdict(9), None, "before min_epochs nothing ends");
+        assert_eq!(judge.verdict(9, 1), None, "before min_epochs nothing ends");
         judge.learn(9, 2, 0.65);
-        assert!(judge.verdict(9).unwrap().contains("0.6500 is worse than the median 0.7000 of 3 runs at epoch 2"));
+        assert!(judge.verdict(9, 2).unwrap().contains("0.6500 is worse than the median 0.7000 of 3 runs at epoch 2"));
         judge.learn(8, 1, 0.75);
         judge.learn(8, 2, 0.1);
-        assert_eq!(judge.verdict(8), None, "its best so far counts");
+        assert_eq!(judge.verdict(8, 2), None, "its best so far counts");
     }
 
     #[test]
@@ -139,26 +138,26 @@ mod tests {
         let mut judge = judge("kind = \"median\"\nstartup_runs = 2\n");
         completed(&mut judge, 0, &[0.9]);
         judge.learn(1, 1, 0.1);
-        assert_eq!(judge.verdict(1), None);
+        assert_eq!(judge.verdict(1, 1), None);
         completed(&mut judge, 2, &[0.9]);
-        assert!(judge.verdict(1).is_some());
+        assert!(judge.verdict(1, 1).is_some());
     }
 
     #[test]
     fn asha_lets_one_in_three_pass_each_rung() {
         let mut judge = judge("kind = \"asha\"\nmin_epochs = 1\nreduction = 3\n");
         judge.learn(0, 1, 0.6);
-        assert_eq!(judge.verdict(0), None, "the first to come is the best so far");
+        assert_eq!(judge.verdict(0, 1), None, "the first to come is the best so far");
         judge.learn(1, 1, 0.5);
-        assert!(judge.verdict(1).is_some());
+        assert!(judge.verdict(1, 1).is_some());
         judge.learn(2, 1, 0.7);
-        assert_eq!(judge.verdict(2), None);
+        assert_eq!(judge.verdict(2, 1), None);
         judge.learn(2, 2, 0.1);
-        assert_eq!(judge.verdict(2), None, "epoch 2 is no rung: 1, 3, 9");
+        assert_eq!(judge.verdict(2, 2), None, "epoch 2 is no rung: 1, 3, 9");
         judge.learn(0, 2, 0.6);
         judge.learn(0, 3, 0.6);
         judge.learn(2, 3, 0.1);
-        assert!(judge.verdict(2).unwrap().contains("epoch 3 is not among the best 1 of 2 runs, which have 0.6000"));
+        assert!(judge.verdict(2, 3).unwrap().contains("epoch 3 is not among the best 1 of 2 runs, which have 0.6000"));
     }
 
     #[test]
