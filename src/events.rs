@@ -107,6 +107,9 @@ pub enum FailureKind {
 pub struct Started {
     /// Identity of the run: what was asked for, see `schedule::identity`.
     pub run_key: String,
+    /// The same without seed and fold: equal for repeats; empty in runs of early versions.
+    #[serde(default)]
+    pub point_key: String,
     /// Attempts so far, this one included.
     pub attempt: usize,
     /// The run goes on from a checkpoint after this many epochs and steps.

@@ -91,7 +91,7 @@ fn reports_come_as_table_markdown_csv_and_json() {
     assert!(err.contains("no such column: colour") && err.contains("validation_accuracy"), "{err}");
     lab.expect(2, &["report", "--where", "1); DELETE FROM runs; --"]);
     assert_eq!(lab.json(&["report"]).as_array().unwrap().len(), 2);
-    assert!(lab.ok(&["report", "--best"]).contains("Chosen by test accuracy"));
+    assert!(lab.ok(&["report", "--best"]).contains("Chosen on the test set"));
 }
 
 #[test]

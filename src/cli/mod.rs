@@ -1,6 +1,7 @@
 //! The command line: arguments in, a library call, printing out.
 
 mod check;
+mod compare;
 mod data;
 mod doctor;
 pub mod exit;
@@ -54,6 +55,8 @@ enum Command {
     Report(report::Args),
     /// Show everything about one run.
     Show(show::Args),
+    /// Compare runs on the same test images: which is better, by how much, and how sure that is.
+    Compare(compare::Args),
     /// Run a run again and say whether it comes out bit-identical.
     Replay(replay::Args),
     /// Look at, synthesize, unpack and split data.
@@ -90,6 +93,7 @@ impl Cli {
             Command::Sweep(args) => sweep::run(&args, &global),
             Command::Report(args) => report::run(&args, &global),
             Command::Show(args) => show::run(&args, &global),
+            Command::Compare(args) => compare::run(&args, &global),
             Command::Replay(args) => replay::run(&args, &global),
             Command::Data(command) => data::run(&command, &global),
             Command::Check(args) => check::run(&args, &global),

@@ -6,7 +6,7 @@ use crate::config::load;
 use crate::events::{Event, FailureKind, read_all};
 use crate::report::progress::ProgressView;
 use crate::schedule::replay::{Comparison, compare};
-use crate::schedule::{Coordinator, Limits, Queue, Results, RunOutcome};
+use crate::schedule::{Coordinator, Limits, Queue, Results, RunOutcome, run_key};
 
 /// Arguments of `replay`.
 #[derive(Debug, clap::Args)]
@@ -28,13 +28,19 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     open::usable_backend(&experiment)?;
     let mut view = ProgressView::new(experiment.train().epochs(), global.quiet || global.json);
     let threads = open::threads(args.threads.map(usize::from));
-    let run_key = original.read_spec().map_err(Failure::run)?.run_key;
+    let fingerprint = before.iter().find_map(|line| match &line.event {
+        Event::Data(data) => Some(data.fingerprint.clone()),
+        _ => None,
+    });
+    let fingerprint = fingerprint
+        .ok_or_else(|| Failure::run(format!("Run {id} never read its data; there is nothing to repeat.")))?;
+    let run_key = run_key(&experiment, &fingerprint);
     let replays = results.replays();
     let finished = read_all(&replays.run(&Results::id(&run_key, 1)).events()).map_err(Failure::run)?;
     if finished.iter().any(|line| matches!(line.event, Event::Completed(_) | Event::Diverged { .. })) {
         std::fs::remove_dir_all(replays.run(&Results::id(&run_key, 1)).path()).map_err(Failure::run)?;
     }
-    let mut queue = Queue::one(experiment, run_key, false, threads);
+    let mut queue = Queue::one(experiment, &fingerprint, false, threads);
     let mut coordinator = Coordinator::unrecorded(replays.clone(), std::env::args().collect())?;
     coordinator.work(&mut queue, &Limits::one_run(threads), &mut view)?;
     view.finish();

@@ -2,8 +2,12 @@
 
 use super::exit::Failure;
 use super::{Global, open, print};
+use crate::config::Objective;
+use crate::evaluate::{expected_maximum, mean_of_repeats};
+use crate::report::comparison::Comparison;
 use crate::report::summary::summary;
-use crate::report::table::{Format, runs};
+use crate::report::table::{Format, adjust, runs};
+use crate::store::Store;
 
 /// Arguments of `report`.
 #[derive(Debug, clap::Args)]
@@ -11,6 +15,12 @@ pub struct Args {
     /// Show only the best run: by validation accuracy where every completed run has it, else by test accuracy.
     #[arg(long)]
     best: bool,
+    /// Take runs that differ in seed or fold only together, with intervals of their means.
+    #[arg(long, conflicts_with = "best")]
+    points: bool,
+    /// What points are ranked by where all have a validation set. Default: val_auc.
+    #[arg(long, requires = "points", value_parser = parse_objective)]
+    objective: Option<Objective>,
     /// Only runs for which an SQL expression holds, for example "name = 'baseline' AND auc > 0.6".
     #[arg(long = "where", value_name = "EXPR")]
     filter: Option<String>,
@@ -22,12 +32,24 @@ pub struct Args {
     format: Format,
 }
 
+fn parse_objective(text: &str) -> Result<Objective, String> {
+    let all = [Objective::ValAuc, Objective::ValAccuracy, Objective::ValLoss];
+    all.into_iter()
+        .find(|objective| objective.to_string() == text)
+        .ok_or_else(|| "expected val_auc, val_accuracy or val_loss".to_owned())
+}
+
 /// Prints the report.
 pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let (results, store) = open::store(global)?;
     let format = if global.json { Format::Json } else { args.format };
     if !args.best {
-        let found = store.summaries(args.filter.as_deref(), args.sort.as_deref())?;
+        let mut found = store.summaries(args.filter.as_deref(), args.sort.as_deref())?;
+        if args.points {
+            let comparison = Comparison::of_runs(&found, args.objective.unwrap_or_default());
+            return print(&comparison.render(format).map_err(Failure::run)?);
+        }
+        adjust(&mut found);
         return print(&runs(&found, format).map_err(Failure::run)?);
     }
     let Some(best) = store.best(args.filter.as_deref())? else {
@@ -39,10 +61,23 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     }
     let detail = store.detail(&best.id)?;
     print(&summary(&detail, results.run(&best.id).path(), results.store()))?;
-    if by_test {
-        let note = "\nChosen by test accuracy, because not every run has a validation set: the best of several runs \
-                    looks better on the test set than it is. Set split.validation to choose on other images.\n";
-        print(note)?;
-    }
-    Ok(())
+    if by_test { print(&flattery(&store, args.filter.as_deref())?) } else { Ok(()) }
+}
+
+/// What choosing on the test set does to the number that is chosen.
+fn flattery(store: &Store, filter: Option<&str>) -> Result<String, Failure> {
+    let runs = store.summaries(filter, None)?;
+    let accuracies: Vec<f64> = runs.iter().filter_map(|run| run.accuracy).collect();
+    let advice = "Set split.validation to choose on other images.";
+    let Some(spread) = mean_of_repeats(&accuracies, 0.95).filter(|_| accuracies.len() > 1) else {
+        return Ok(String::new());
+    };
+    let points = expected_maximum(accuracies.len()) * spread.deviation * 100.0;
+    Ok(format!(
+        "\nChosen on the test set, because not every run has a validation set. Were all {} runs equally good, the best of them \
+         would look {points:.1} points better than it is, by chance alone (expected maximum under their standard deviation of \
+         {:.1} points). {advice}\n",
+        accuracies.len(),
+        spread.deviation * 100.0
+    ))
 }

@@ -8,7 +8,7 @@ use crate::data::source::OpenSource;
 use crate::events::FailureKind;
 use crate::report::progress::ProgressView;
 use crate::report::summary::summary;
-use crate::schedule::{Coordinator, Limits, Queue, Results, RunOutcome, run_key};
+use crate::schedule::{Coordinator, Limits, Queue, Results, RunOutcome};
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -33,11 +33,10 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let results = Results::of_store(&global.db);
     let source = OpenSource::open(experiment.data().source(), experiment.data().classes())?;
     let fingerprint = source.fingerprint(Some(&results.cache()))?;
-    let run_key = run_key(&experiment, &fingerprint.to_string());
     let threads = open::threads(args.threads.map(usize::from));
     let mut view = ProgressView::new(experiment.train().epochs(), global.quiet || global.json);
     let mut coordinator = Coordinator::new(results.clone(), std::env::args().collect())?;
-    let mut queue = Queue::one(experiment, run_key, args.force, threads);
+    let mut queue = Queue::one(experiment, &fingerprint.to_string(), args.force, threads);
     coordinator.work(&mut queue, &Limits::one_run(threads), &mut view)?;
     view.finish();
     let (id, outcome) = open::only_run(&queue);

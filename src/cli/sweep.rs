@@ -117,7 +117,7 @@ fn parse_size(text: &str) -> Result<u64, String> {
         _ => f64::NAN,
     };
     let bytes = digits.parse::<f64>().map_or(f64::NAN, |number| number * factor);
-    if bytes >= 1.0 && bytes < 1e18 {
+    if (1.0..1e18).contains(&bytes) {
         Ok(bytes as u64)
     } else {
         Err("expected a size such as 8GiB or 500MB".to_owned())

@@ -9,13 +9,16 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, Place, Problem};
 
+/// The bytes of a key and of its value.
+type Places = (Range<usize>, Range<usize>);
+
 /// A file's text and the places of its keys, and the overrides from the command line.
 #[derive(Debug, Clone)]
 pub struct Document {
     path: PathBuf,
     text: String,
     /// Key path such as `train.epochs` or `model.conv[0]` to the bytes of its key and its value.
-    places: HashMap<String, (Range<usize>, Range<usize>)>,
+    places: HashMap<String, Places>,
     /// Key path to the override as typed.
     overrides: HashMap<String, String>,
     /// The document that this one extends.
@@ -70,7 +73,7 @@ impl Document {
         Place::File { path: self.path.clone(), text: self.text.clone(), span: clamp(span, self.text.len()) }
     }
 
-    fn place(&self, key: &str, pick: fn(&(Range<usize>, Range<usize>)) -> Range<usize>) -> Place {
+    fn place(&self, key: &str, pick: fn(&Places) -> Range<usize>) -> Place {
         if let Some(typed) = self.override_of(key) {
             return Place::Override { typed: typed.clone() };
         }
@@ -106,7 +109,7 @@ fn ancestors(key: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(key), |key| key.rfind(['.', '[']).map(|end| &key[..end]))
 }
 
-fn walk_table(table: &DeTable<'_>, prefix: &str, places: &mut HashMap<String, (Range<usize>, Range<usize>)>) {
+fn walk_table(table: &DeTable<'_>, prefix: &str, places: &mut HashMap<String, Places>) {
     for (key, value) in table {
         let name = key.get_ref();
         let path = if prefix.is_empty() { name.to_string() } else { format!("{prefix}.{name}") };
@@ -115,7 +118,7 @@ fn walk_table(table: &DeTable<'_>, prefix: &str, places: &mut HashMap<String, (R
     }
 }
 
-fn walk_value(value: &Spanned<DeValue<'_>>, path: &str, places: &mut HashMap<String, (Range<usize>, Range<usize>)>) {
+fn walk_value(value: &Spanned<DeValue<'_>>, path: &str, places: &mut HashMap<String, Places>) {
     match value.get_ref() {
         DeValue::Table(table) => walk_table(table, path, places),
         DeValue::Array(items) => {

@@ -417,13 +417,20 @@ impl Experiment {
 
     /// What identity depends on: everything but name, description, tags and where the data lie. Keys are sorted.
     pub fn canonical_json(&self) -> String {
+        self.json_without(&[])
+    }
+
+    /// The same without seed and fold: equal for runs that repeat each other.
+    pub fn point_json(&self) -> String {
+        self.json_without(&["/seed", "/split/fold"])
+    }
+
+    fn json_without(&self, more: &[&str]) -> String {
         let mut value = serde_json::to_value(self).unwrap_or_default();
-        if let Some(top) = value.as_object_mut() {
-            for key in ["name", "description", "tags"] {
-                top.remove(key);
-            }
-            if let Some(data) = top.get_mut("data").and_then(|data| data.as_object_mut()) {
-                data.remove("source");
+        for path in ["/name", "/description", "/tags", "/data/source"].iter().chain(more) {
+            let (parent, key) = path.rsplit_once('/').unwrap_or(("", path));
+            if let Some(section) = value.pointer_mut(parent).and_then(|section| section.as_object_mut()) {
+                section.remove(key);
             }
         }
         value.to_string()

@@ -3,9 +3,12 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::calibration::{BINS, expected_calibration_error};
 use super::confusion::{ClassMetrics, Confusion};
+use super::delong::auc_estimate;
 use super::interval::{Interval, wilson};
 use super::mcnemar::mcnemar_exact;
+use super::precision_recall::average_precision;
 use super::roc::{RocPoint, auc, roc};
 
 /// An image is called class 1 at this probability of class 1 or more.
@@ -37,6 +40,15 @@ pub struct Evaluation {
     pub classes: [ClassMetrics; 2],
     /// Area under the ROC curve; `None` when the test set has only one class.
     pub auc: Option<f64>,
+    /// DeLong's 95 % interval for the area, on the scale of log-odds; `None` when a class has fewer than two images.
+    #[serde(default)]
+    pub auc_interval: Option<Interval>,
+    /// Average precision of class 1; `None` without class 1.
+    #[serde(default)]
+    pub average_precision: Option<f64>,
+    /// Expected calibration error in 15 bins.
+    #[serde(default)]
+    pub calibration_error: Option<f64>,
     /// ROC curve; empty when the test set has only one class.
     pub roc: Vec<RocPoint>,
     /// Mean binary cross-entropy of the probabilities, in nats.
@@ -108,6 +120,9 @@ impl Evaluation {
             p_naive: mcnemar_exact(only_run_right, only_naive_right),
             classes: [confusion.class(0), confusion.class(1)],
             auc: auc(labels, probabilities),
+            auc_interval: auc_estimate(labels, probabilities).map(|estimate| estimate.interval(CONFIDENCE)),
+            average_precision: average_precision(labels, probabilities),
+            calibration_error: Some(expected_calibration_error(labels, probabilities, BINS)),
             roc: roc(labels, probabilities),
             log_loss: log_loss(labels, probabilities),
             brier: brier(labels, probabilities),

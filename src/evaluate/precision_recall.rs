@@ -67,5 +67,7 @@ pub fn youden_threshold(labels: &[bool], probabilities: &[f64]) -> Option<f64> {
         }
     }
     let above = groups[index].score;
-    Some(groups.get(index + 1).map_or(above, |below| f64::midpoint(above, below.score)))
+    let middle = groups.get(index + 1).map(|below| (below.score, f64::midpoint(above, below.score)));
+    // Between neighbouring numbers there is none.
+    Some(middle.filter(|(below, middle)| middle > below).map_or(above, |(_, middle)| middle))
 }

@@ -16,14 +16,14 @@ pub struct RocPoint {
 }
 
 /// Images of each class at one score.
-struct Group {
-    score: f64,
-    negatives: u64,
-    positives: u64,
+pub(super) struct Group {
+    pub(super) score: f64,
+    pub(super) negatives: u64,
+    pub(super) positives: u64,
 }
 
 /// Distinct scores, highest first, with the images at each.
-fn groups(labels: &[bool], probabilities: &[f64]) -> Vec<Group> {
+pub(super) fn groups(labels: &[bool], probabilities: &[f64]) -> Vec<Group> {
     let mut pairs: Vec<(f64, bool)> = probabilities.iter().copied().zip(labels.iter().copied()).collect();
     pairs.sort_by(|a, b| b.0.partial_cmp(&a.0).unwrap_or(Ordering::Equal));
     let mut groups: Vec<Group> = Vec::new();

@@ -1,11 +1,14 @@
 //! The table at the end of a sweep: its points side by side, repeats and folds taken together.
 
+use std::collections::HashMap;
+
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableStyle, presets};
 use serde::Serialize;
 
 use super::summary::{duration, percent};
 use super::table::{Format, RULED_HEADER};
 use crate::config::Objective;
+use crate::evaluate::{corrected_resampled_t, mean_of_repeats};
 use crate::schedule::plan::PlannedPoint;
 use crate::schedule::{Queue, RunOutcome};
 use crate::store::{RunSummary, Store, StoreError};
@@ -34,10 +37,10 @@ pub struct PointSummary {
     pub objective: Option<f64>,
     /// Mean accuracy on the test set.
     pub accuracy: Option<f64>,
-    /// Lowest accuracy of a run.
-    pub accuracy_lowest: Option<f64>,
-    /// Highest accuracy of a run.
-    pub accuracy_highest: Option<f64>,
+    /// Lower end of a 95 % interval: of the mean over repeats (Student), over folds (Nadeau and Bengio), of a single run (Wilson).
+    pub accuracy_low: Option<f64>,
+    /// Upper end.
+    pub accuracy_high: Option<f64>,
     /// Mean accuracy of the naive classifier.
     pub naive_accuracy: Option<f64>,
     /// Mean area under the ROC curve on the test set.
@@ -70,6 +73,36 @@ impl Comparison {
         for point in queue.points().values() {
             points.push(summary(queue, store, point, objective)?);
         }
+        Ok(Self::ranked(points, objective))
+    }
+
+    /// All completed runs of a report, those that repeat each other taken together.
+    pub fn of_runs(runs: &[RunSummary], objective: Objective) -> Self {
+        let mut points: Vec<Vec<RunSummary>> = Vec::new();
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        for run in runs.iter().filter(|run| run.status == "completed") {
+            // Runs of early versions have no point key; they stand alone.
+            let key = if run.point_key.is_empty() { &run.id } else { &run.point_key };
+            let place = *places.entry(key).or_insert(points.len());
+            if place == points.len() {
+                points.push(Vec::new());
+            }
+            points[place].push(run.clone());
+        }
+        let point = |repeats: Vec<RunSummary>| {
+            let first = &repeats[0];
+            let folds = if first.point.contains("fold=") { repeats.len() } else { 0 };
+            let label = first.point.split(", ").filter(|part| !part.starts_with("seed=") && !part.starts_with("fold="));
+            let data = first.fingerprint.clone().unwrap_or_default();
+            let data = format!("data {}", &data[..data.len().min(10)]);
+            let title = (first.name.clone(), label.collect::<Vec<_>>().join(", "), data);
+            PointSummary::of(title, &repeats, objective, folds)
+        };
+        Self::ranked(points.into_iter().map(point).collect(), objective)
+    }
+
+    /// Best first, by data set.
+    fn ranked(mut points: Vec<PointSummary>, objective: Objective) -> Self {
         let done = || points.iter().filter(|point| point.completed > 0);
         let by_validation = done().count() > 0 && done().all(|point| point.objective.is_some());
         let loss = |point: &PointSummary| match (by_validation, point.objective, point.accuracy) {
@@ -85,7 +118,7 @@ impl Comparison {
         }
         let place = |point: &PointSummary| sources.iter().position(|source| *source == point.data);
         points.sort_by(|a, b| place(a).cmp(&place(b)).then(loss(a).total_cmp(&loss(b))));
-        Ok(Self { objective, by_validation, points })
+        Self { objective, by_validation, points }
     }
 
     /// The table in a format.
@@ -123,7 +156,8 @@ impl Comparison {
     fn table(&self, points: &[PointSummary], style: TableStyle) -> String {
         let mut table = Table::new();
         let objective = self.objective.to_string();
-        let mut header = vec!["experiment", "point", "runs", "accuracy", "range", "naive", "better", "AUC", "time"];
+        let mut header =
+            vec!["experiment", "point", "runs", "accuracy", "95 % interval", "naive", "better", "AUC", "time"];
         if self.by_validation {
             header.insert(3, &objective);
         }
@@ -142,14 +176,13 @@ impl Comparison {
 
     fn cells(&self, point: &PointSummary) -> Vec<String> {
         let dash = || "-".to_owned();
-        let several = point.completed > 1;
-        let range = point.accuracy_lowest.zip(point.accuracy_highest).filter(|_| several);
+        let interval = point.accuracy_low.zip(point.accuracy_high);
         let mut cells = vec![
             point.name.clone(),
             if point.point.is_empty() { dash() } else { point.point.clone() },
             runs(point),
             point.accuracy.map_or_else(dash, percent),
-            range.map_or_else(dash, |(low, high)| format!("{:.1} to {}", low * 100.0, percent(high))),
+            interval.map_or_else(dash, |(low, high)| format!("{:.1} to {}", low * 100.0, percent(high))),
             point.naive_accuracy.map_or_else(dash, percent),
             if point.completed > 0 { format!("{} of {}", point.better_than_naive, point.completed) } else { dash() },
             point.auc.map_or_else(dash, |auc| format!("{auc:.3}")),
@@ -178,7 +211,7 @@ impl Comparison {
                  than it is. Set split.validation to choose on other images.\n"
                     .to_owned()
             };
-            text += "better: runs that beat the naive answer at p < 0.05.\n";
+            text += "Intervals are of the mean over repeats or folds. better: runs that beat the naive answer at p < 0.05.\n";
         }
         text
     }
@@ -198,43 +231,60 @@ fn summary(
     point: &PlannedPoint,
     objective: Objective,
 ) -> Result<PointSummary, StoreError> {
-    let jobs = &point.runs;
     let mut runs: Vec<RunSummary> = Vec::new();
     let mut pruned = 0;
-    for &number in jobs {
+    for &number in &point.runs {
         let job = queue.job(number);
         pruned += usize::from(matches!(job.outcome, Some(RunOutcome::Pruned { .. })));
         if let (Some(id), Some(RunOutcome::Completed { .. })) = (&job.id, &job.outcome) {
             runs.extend(store.summary(id)?);
         }
     }
-    let mean = |get: &dyn Fn(&RunSummary) -> Option<f64>| {
-        let values: Option<Vec<f64>> = runs.iter().map(get).collect();
-        values.filter(|values| !values.is_empty()).map(|values| values.iter().sum::<f64>() / values.len() as f64)
-    };
-    let accuracies = || runs.iter().filter_map(|run| run.accuracy);
-    let better = |run: &&RunSummary| run.p_naive.is_some_and(|p| p < 0.05) && run.accuracy > run.naive_accuracy;
-    Ok(PointSummary {
-        name: point.name.clone(),
-        point: point.point.clone(),
-        data: jobs.first().map(|&job| queue.job(job).run.experiment.data().source().to_string()).unwrap_or_default(),
-        runs: jobs.len(),
-        completed: runs.len(),
-        pruned,
-        better_than_naive: runs.iter().filter(better).count(),
-        objective: mean(&|run| match objective {
-            Objective::ValLoss => run.validation_loss,
-            Objective::ValAccuracy => run.validation_accuracy,
-            Objective::ValAuc => run.validation_auc,
-        }),
-        accuracy: mean(&|run| run.accuracy),
-        accuracy_lowest: accuracies().reduce(f64::min),
-        accuracy_highest: accuracies().reduce(f64::max),
-        naive_accuracy: mean(&|run| run.naive_accuracy),
-        auc: mean(&|run| run.auc),
-        seconds: mean(&|run| run.seconds),
-        ids: jobs.iter().filter_map(|&number| queue.job(number).id.clone()).collect(),
-    })
+    let experiment = point.runs.first().map(|&number| &queue.job(number).run.experiment);
+    let data = experiment.map(|experiment| experiment.data().source().to_string()).unwrap_or_default();
+    let folds = experiment.map_or(0, |experiment| experiment.split().folds());
+    let ids = point.runs.iter().filter_map(|&number| queue.job(number).id.clone()).collect();
+    let title = (point.name.clone(), point.point.clone(), data);
+    Ok(PointSummary { runs: point.runs.len(), pruned, ids, ..PointSummary::of(title, &runs, objective, folds) })
+}
+
+impl PointSummary {
+    /// What completed runs that repeat each other say together; with `folds` above 0 they are folds of cross-validation.
+    pub fn of(title: (String, String, String), runs: &[RunSummary], objective: Objective, folds: usize) -> Self {
+        let mean = |get: &dyn Fn(&RunSummary) -> Option<f64>| {
+            let values: Option<Vec<f64>> = runs.iter().map(get).collect();
+            values.filter(|values| !values.is_empty()).map(|values| values.iter().sum::<f64>() / values.len() as f64)
+        };
+        let better = |run: &&RunSummary| run.p_naive.is_some_and(|p| p < 0.05) && run.accuracy > run.naive_accuracy;
+        let accuracies: Vec<f64> = runs.iter().filter_map(|run| run.accuracy).collect();
+        let interval = match (&accuracies[..], runs) {
+            ([_], [run]) => run.accuracy_interval(),
+            _ if folds > 1 => corrected_resampled_t(&accuracies, 1.0 / (folds as f64 - 1.0), 0.95).map(|t| t.interval),
+            _ => mean_of_repeats(&accuracies, 0.95).and_then(|mean| mean.interval),
+        };
+        let (name, point, data) = title;
+        Self {
+            name,
+            point,
+            data,
+            runs: runs.len(),
+            completed: runs.len(),
+            pruned: 0,
+            better_than_naive: runs.iter().filter(better).count(),
+            objective: mean(&|run| match objective {
+                Objective::ValLoss => run.validation_loss,
+                Objective::ValAccuracy => run.validation_accuracy,
+                Objective::ValAuc => run.validation_auc,
+            }),
+            accuracy: mean(&|run| run.accuracy),
+            accuracy_low: interval.map(|interval| interval.low.max(0.0)),
+            accuracy_high: interval.map(|interval| interval.high.min(1.0)),
+            naive_accuracy: mean(&|run| run.naive_accuracy),
+            auc: mean(&|run| run.auc),
+            seconds: mean(&|run| run.seconds),
+            ids: runs.iter().map(|run| run.id.clone()).collect(),
+        }
+    }
 }
 
 /// A point as a spreadsheet has it.
@@ -249,8 +299,8 @@ struct Row<'a> {
     better_than_naive: usize,
     objective: Option<f64>,
     accuracy: Option<f64>,
-    accuracy_lowest: Option<f64>,
-    accuracy_highest: Option<f64>,
+    accuracy_low: Option<f64>,
+    accuracy_high: Option<f64>,
     naive_accuracy: Option<f64>,
     auc: Option<f64>,
     seconds: Option<f64>,
@@ -269,8 +319,8 @@ impl<'a> From<&'a PointSummary> for Row<'a> {
             better_than_naive: point.better_than_naive,
             objective: point.objective,
             accuracy: point.accuracy,
-            accuracy_lowest: point.accuracy_lowest,
-            accuracy_highest: point.accuracy_highest,
+            accuracy_low: point.accuracy_low,
+            accuracy_high: point.accuracy_high,
             naive_accuracy: point.naive_accuracy,
             auc: point.auc,
             seconds: point.seconds,

@@ -54,7 +54,11 @@ fn verdict(evaluation: &Evaluation, classes: &[String; 2]) -> String {
     );
     let _ = writeln!(text, "Verdict   {}", evaluation.sentence(classes));
     let auc = evaluation.auc.map_or_else(|| "undefined: one class is missing".to_owned(), |auc| format!("{auc:.3}"));
-    let _ = writeln!(text, "AUC       {auc}");
+    let interval = evaluation.auc_interval.map(|auc| format!("  (95 % interval {:.3} to {:.3})", auc.low, auc.high));
+    let _ = writeln!(text, "AUC       {auc}{}", interval.unwrap_or_default());
+    if let Some(error) = evaluation.calibration_error {
+        let _ = writeln!(text, "Brier     {:.3}  (calibration error {error:.3})", evaluation.brier);
+    }
     text
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use super::attempt::{Attempt, Why, is_busy};
+use super::identity::point_key;
 use super::launcher::Worker;
 use super::prune::Judge;
 use super::queue::{Job, Queue};
@@ -461,9 +462,13 @@ impl Coordinator {
 
     fn spec(&self, folder: &RunFolder, job: &Job, threads: usize) -> RunSpec {
         let cache = std::path::absolute(self.results.cache()).unwrap_or_else(|_| self.results.cache());
+        let identity = job.run.identity.as_ref().ok();
         RunSpec {
             id: folder.id(),
-            run_key: job.run.identity.as_ref().map(|identity| identity.run_key.clone()).unwrap_or_default(),
+            run_key: identity.map(|identity| identity.run_key.clone()).unwrap_or_default(),
+            point_key: identity
+                .map(|identity| point_key(&job.run.experiment, &identity.fingerprint))
+                .unwrap_or_default(),
             cache,
             threads,
             command_line: self.command_line.clone(),

@@ -90,6 +90,8 @@ impl PlannedRun {
 pub struct Identity {
     /// See [`run_key`].
     pub run_key: String,
+    /// Fingerprint of the data.
+    pub fingerprint: Arc<str>,
     /// Images of the data.
     pub images: usize,
 }
@@ -126,7 +128,7 @@ impl PlannedPoint {
 }
 
 /// Fingerprint and number of images of a source, or why it cannot be read.
-type Surveyed = Result<(String, usize), String>;
+type Surveyed = Result<(Arc<str>, usize), String>;
 
 /// Makes runs of files. Looks at every data set once.
 #[derive(Debug)]
@@ -180,9 +182,11 @@ impl Planner {
 
     fn identify(&self, run: Wanted) -> PlannedRun {
         let Wanted { study, trial, point, repeated, experiment } = run;
-        let identity = self
-            .survey(&experiment)
-            .map(|(fingerprint, images)| Identity { run_key: run_key(&experiment, &fingerprint), images });
+        let identity = self.survey(&experiment).map(|(fingerprint, images)| Identity {
+            run_key: run_key(&experiment, &fingerprint),
+            fingerprint,
+            images,
+        });
         PlannedRun { study, trial, point, repeated, experiment, identity }
     }
 }
@@ -245,7 +249,7 @@ fn experiments(study: usize, file: &SweepFile, trial: usize, point: &Point) -> R
 fn survey(source: &Source, classes: &[String; 2], cache: &Path) -> Surveyed {
     let open = OpenSource::open(source, classes).map_err(|error| error.to_string())?;
     let fingerprint = open.fingerprint(Some(cache)).map_err(|error| error.to_string())?;
-    Ok((fingerprint.to_string(), open.items().len()))
+    Ok((fingerprint.to_string().into(), open.items().len()))
 }
 
 /// Whether the points of a file depend on results.

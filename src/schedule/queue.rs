@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::coordinator::RunOutcome;
 use super::estimate::{Estimator, cost};
+use super::identity::run_key;
 use super::plan::{Identity, Plan, PlannedPoint, PlannedRun, Planner, by_results};
 use super::search::{self, Tried};
 use crate::config::{BackendKind, Experiment, Objective, Pruner, SweepFile};
@@ -133,8 +134,9 @@ impl Queue {
     }
 
     /// The queue of a single run.
-    pub fn one(experiment: Experiment, run_key: String, force: bool, threads: usize) -> Self {
-        let identity = Ok(Identity { run_key, images: 0 });
+    pub fn one(experiment: Experiment, fingerprint: &str, force: bool, threads: usize) -> Self {
+        let run_key = run_key(&experiment, fingerprint);
+        let identity = Ok(Identity { run_key, fingerprint: fingerprint.into(), images: 0 });
         let run = PlannedRun {
             study: 0,
             trial: 0,

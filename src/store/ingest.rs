@@ -84,9 +84,9 @@ impl Taker<'_> {
         let environment = &started.environment;
         self.execute(
             "INSERT INTO runs (id, run_key, experiment_id, status, seed, backend, attempt, started_at, version,
-                 numerics, platform, cpu_features, threads, host, git_commit, git_dirty, command_line, point, last_seq)
+                 numerics, platform, cpu_features, threads, host, git_commit, git_dirty, command_line, point, point_key, last_seq)
              VALUES (?1, ?2, (SELECT id FROM experiments WHERE toml = ?3), 'running', ?4, ?5, ?6, ?7, ?8, ?9, ?10,
-                 ?11, ?12, ?13, ?14, ?15, ?16, ?17, -1)
+                 ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, -1)
              ON CONFLICT (id) DO UPDATE SET status = 'running', backend = excluded.backend,
                  attempt = excluded.attempt, finished_at = NULL, message = NULL, version = excluded.version,
                  platform = excluded.platform, cpu_features = excluded.cpu_features, threads = excluded.threads,
@@ -110,6 +110,7 @@ impl Taker<'_> {
                 environment.dirty,
                 serde_json::json!(environment.command_line).to_string(),
                 started.point,
+                started.point_key,
             ],
         )
     }
@@ -258,6 +259,10 @@ fn metrics(evaluation: &Evaluation) -> Vec<(&'static str, Option<f64>)> {
         ("only_naive_right", Some(evaluation.only_naive_right as f64)),
         ("p_naive", Some(evaluation.p_naive)),
         ("auc", evaluation.auc),
+        ("auc_low", evaluation.auc_interval.map(|interval| interval.low)),
+        ("auc_high", evaluation.auc_interval.map(|interval| interval.high)),
+        ("average_precision", evaluation.average_precision),
+        ("calibration_error", evaluation.calibration_error),
         ("log_loss", Some(evaluation.log_loss)),
         ("brier", Some(evaluation.brier)),
         ("precision_0", class_0.precision),

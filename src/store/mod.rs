@@ -14,7 +14,7 @@ use rusqlite::{Connection, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 use thiserror::Error;
 
-pub use query::{RunDetail, RunSummary};
+pub use query::{Predictions, RunDetail, RunSummary};
 pub use sweeps::{KnownRun, Measured};
 
 /// How long to wait for another process's transaction.
@@ -83,7 +83,11 @@ pub struct Store {
 }
 
 fn migrations() -> Vec<M<'static>> {
-    vec![M::up(include_str!("migrations/0001_runs.sql")), M::up(include_str!("migrations/0002_sweeps.sql"))]
+    vec![
+        M::up(include_str!("migrations/0001_runs.sql")),
+        M::up(include_str!("migrations/0002_sweeps.sql")),
+        M::up(include_str!("migrations/0003_points.sql")),
+    ]
 }
 
 impl Store {

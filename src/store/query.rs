@@ -48,8 +48,20 @@ pub struct RunSummary {
     pub naive_accuracy: Option<f64>,
     /// Exact McNemar p against that.
     pub p_naive: Option<f64>,
+    /// The same, adjusted by Holm over the runs that are listed together.
+    pub p_naive_adjusted: Option<f64>,
     /// Area under the ROC curve.
     pub auc: Option<f64>,
+    /// Lower end of DeLong's 95 % interval for the area.
+    pub auc_low: Option<f64>,
+    /// Upper end.
+    pub auc_high: Option<f64>,
+    /// Average precision of class 1.
+    pub average_precision: Option<f64>,
+    /// Brier score.
+    pub brier: Option<f64>,
+    /// Expected calibration error.
+    pub calibration_error: Option<f64>,
     /// Images of the test set.
     pub test_images: Option<u64>,
     /// Most memory that the worker held, in bytes.
@@ -60,11 +72,14 @@ pub struct RunSummary {
     pub fingerprint: Option<String>,
     /// BLAKE3 of the split.
     pub split_hash: Option<String>,
+    /// Equal for runs that differ in seed or fold only.
+    pub point_key: String,
 }
 
-const SUMMARY_COLUMNS: &str = "id, name, point, status, seed, backend, started_at, finished_at, seconds, epochs, parameters, \
-     validation_accuracy, validation_loss, validation_auc, accuracy, accuracy_low, accuracy_high, naive_accuracy, \
-     p_naive, auc, test_images, peak_memory, message, fingerprint, split_hash";
+const SUMMARY_COLUMNS: &str = "id, name, point, status, seed, backend, started_at, finished_at, seconds, epochs, \
+     parameters, validation_accuracy, validation_loss, validation_auc, accuracy, accuracy_low, accuracy_high, \
+     naive_accuracy, p_naive, auc, auc_low, auc_high, average_precision, brier, calibration_error, test_images, \
+     peak_memory, message, fingerprint, split_hash, point_key";
 
 impl RunSummary {
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -88,12 +103,19 @@ impl RunSummary {
             accuracy_high: row.get("accuracy_high")?,
             naive_accuracy: row.get("naive_accuracy")?,
             p_naive: row.get("p_naive")?,
+            p_naive_adjusted: row.get("p_naive")?,
             auc: row.get("auc")?,
+            auc_low: row.get("auc_low")?,
+            auc_high: row.get("auc_high")?,
+            average_precision: row.get("average_precision")?,
+            brier: row.get("brier")?,
+            calibration_error: row.get("calibration_error")?,
             test_images: row.get("test_images")?,
             peak_memory: row.get("peak_memory")?,
             message: row.get("message")?,
             fingerprint: row.get("fingerprint")?,
             split_hash: row.get("split_hash")?,
+            point_key: row.get("point_key")?,
         })
     }
 
@@ -122,7 +144,39 @@ pub struct RunDetail {
     pub experiment: String,
 }
 
+/// The test set of a run: one entry for each image, in the order of their names.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Predictions {
+    /// Numbers of the images in the store; the same number is the same image of the same data.
+    pub images: Vec<i64>,
+    /// Their names.
+    pub names: Vec<String>,
+    /// Whether they are of class 1.
+    pub labels: Vec<bool>,
+    /// Their probabilities of class 1.
+    pub probabilities: Vec<f64>,
+}
+
 impl Store {
+    /// The predictions of a run; none before it is completed.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn predictions(&self, id: &str) -> Result<Predictions, StoreError> {
+        let sql = "SELECT images.id, images.name, images.label, predictions.probability FROM predictions
+                   JOIN images ON images.id = predictions.image_id WHERE run_id = ?1 ORDER BY images.name";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query([id])?;
+        let mut found = Predictions::default();
+        while let Some(row) = rows.next()? {
+            found.images.push(row.get(0)?);
+            found.names.push(row.get(1)?);
+            found.labels.push(row.get::<_, i64>(2)? == 1);
+            found.probabilities.push(row.get(3)?);
+        }
+        Ok(found)
+    }
+
     /// Lines of the report, selected by an SQL expression over the `run_summary` view and sorted by another.
     ///
     /// # Errors
@@ -266,12 +320,7 @@ impl Store {
 
     /// The evaluation, computed again from the stored predictions; `None` before completion.
     fn evaluation(&self, id: &str) -> Result<Option<Evaluation>, StoreError> {
-        let sql = "SELECT images.label, predictions.probability FROM predictions
-                   JOIN images ON images.id = predictions.image_id WHERE run_id = ?1 ORDER BY images.name";
-        let mut statement = self.connection.prepare(sql)?;
-        let rows = statement.query_map([id], |row| Ok((row.get::<_, i64>(0)? == 1, row.get::<_, f64>(1)?)))?;
-        let (labels, probabilities): (Vec<bool>, Vec<f64>) =
-            rows.collect::<rusqlite::Result<Vec<_>>>()?.into_iter().unzip();
+        let Predictions { labels, probabilities, .. } = self.predictions(id)?;
         let naive = "SELECT value FROM metrics WHERE run_id = ?1 AND name = 'naive_class'";
         let naive: Option<f64> = self.connection.query_row(naive, [id], |row| row.get(0)).optional()?;
         Ok(naive.and_then(|naive| Evaluation::of(&labels, &probabilities, usize::from(naive > 0.5)).ok()))

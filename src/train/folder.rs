@@ -17,6 +17,9 @@ pub struct RunSpec {
     pub id: String,
     /// Identity: what was asked for.
     pub run_key: String,
+    /// The same without seed and fold: equal for repeats.
+    #[serde(default)]
+    pub point_key: String,
     /// Where decoded images are shared between runs.
     pub cache: PathBuf,
     /// Threads of the computation.

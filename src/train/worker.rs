@@ -138,6 +138,7 @@ fn attempt(
         events,
         Event::Started(Started {
             run_key: spec.run_key.clone(),
+            point_key: spec.point_key.clone(),
             attempt,
             resumed_from: last_place(folder),
             experiment: experiment.to_toml(),

@@ -1,0 +1,30 @@
+-- Runs that differ in seed or fold only repeat each other.
+ALTER TABLE runs ADD COLUMN point_key TEXT NOT NULL DEFAULT '';
+CREATE INDEX runs_by_point ON runs (point_key);
+
+DROP VIEW run_summary;
+-- One line a run, with the figures that people ask for first.
+CREATE VIEW run_summary AS
+SELECT
+    runs.id, experiments.name, runs.point, runs.status, runs.seed, runs.backend, runs.started_at, runs.finished_at,
+    runs.seconds, runs.parameters, runs.fingerprint, runs.split_hash, runs.message, runs.class_0, runs.class_1,
+    runs.peak_memory, runs.point_key, runs.validation_accuracy, runs.validation_loss, runs.validation_auc,
+    (SELECT count(*) FROM epochs WHERE run_id = runs.id) AS epochs,
+    max(CASE metrics.name WHEN 'accuracy' THEN value END) AS accuracy,
+    max(CASE metrics.name WHEN 'accuracy_low' THEN value END) AS accuracy_low,
+    max(CASE metrics.name WHEN 'accuracy_high' THEN value END) AS accuracy_high,
+    max(CASE metrics.name WHEN 'naive_class' THEN value END) AS naive_class,
+    max(CASE metrics.name WHEN 'naive_accuracy' THEN value END) AS naive_accuracy,
+    max(CASE metrics.name WHEN 'p_naive' THEN value END) AS p_naive,
+    max(CASE metrics.name WHEN 'auc' THEN value END) AS auc,
+    max(CASE metrics.name WHEN 'auc_low' THEN value END) AS auc_low,
+    max(CASE metrics.name WHEN 'auc_high' THEN value END) AS auc_high,
+    max(CASE metrics.name WHEN 'average_precision' THEN value END) AS average_precision,
+    max(CASE metrics.name WHEN 'calibration_error' THEN value END) AS calibration_error,
+    max(CASE metrics.name WHEN 'log_loss' THEN value END) AS log_loss,
+    max(CASE metrics.name WHEN 'brier' THEN value END) AS brier,
+    CAST(max(CASE metrics.name WHEN 'test_images' THEN value END) AS INTEGER) AS test_images
+FROM runs
+JOIN experiments ON experiments.id = runs.experiment_id
+LEFT JOIN metrics ON metrics.run_id = runs.id
+GROUP BY runs.id;
