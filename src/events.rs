@@ -165,6 +165,9 @@ pub struct DataSummary {
     pub validation: [usize; 2],
     /// Test images of class 0 and 1.
     pub test: [usize; 2],
+    /// Test images that have a near-duplicate among the training images.
+    #[serde(default)]
+    pub leaked: usize,
     /// Whether the pixels came from the cache.
     pub from_cache: bool,
     /// Images left out, with the reason.

@@ -11,7 +11,7 @@ use emo_runner::data::cache::Dataset;
 use emo_runner::data::error::DataError;
 use emo_runner::data::sheet::{augmented_sheet, sheet};
 use emo_runner::data::source::OpenSource;
-use emo_runner::data::split::{Shares, duplicate_groups, split};
+use emo_runner::data::split::{Shares, split};
 use emo_runner::data::unpack::write_split;
 use image::{ImageFormat, Rgb, RgbImage};
 use tempfile::TempDir;
@@ -265,7 +265,7 @@ fn equal_files_are_one_group() {
     let rig = Rig::new(5);
     fs::write(rig.data().join("Positive/004.png"), picture(2)).unwrap();
     let dataset = rig.load().unwrap();
-    assert_eq!(duplicate_groups(&dataset), [0, 1, 2, 3, 4, 5, 6, 7, 8, 1]);
+    assert_eq!(dataset.duplicate_groups(), [0, 1, 2, 3, 4, 5, 6, 7, 8, 1]);
 }
 
 fn count(folder: &Path) -> usize {

@@ -31,6 +31,8 @@ const AUGMENTED_SHEET: (usize, usize) = (8, 8);
 pub enum Command {
     /// Print counts, balance, the naive accuracy, sizes, formats and broken files.
     Describe(Describe),
+    /// Find duplicates, contradicting labels, leakage over the split, the accuracy ceiling that they imply, and odd images.
+    Audit(super::audit::Audit),
     /// Write a source as a folder with a folder for each class.
     Unpack(Unpack),
     /// Write train/ and valid/ folders, each with a folder for each class, as the tutorial's prepare_data does.
@@ -41,7 +43,7 @@ pub enum Command {
 
 /// A source and its classes.
 #[derive(Debug, clap::Args)]
-struct From {
+pub(super) struct From {
     /// A folder, a .zip, builtin:emoji, builtin:faces, or an experiment file, whose [data] section is taken.
     source: String,
     /// Names of the class folders.
@@ -116,6 +118,7 @@ pub struct Synthesize {
 pub fn run(command: &Command, global: &Global) -> Result<(), Failure> {
     match command {
         Command::Describe(args) => run_describe(args, global),
+        Command::Audit(args) => super::audit::run(args, global),
         Command::Unpack(args) => run_unpack(args, global),
         Command::Split(args) => run_split(args, global),
         Command::Synthesize(args) => run_synthesize(args, global),
@@ -136,7 +139,7 @@ impl From {
         Ok(parse(augment, Path::new("data.toml"), &overrides)?.experiment)
     }
 
-    fn open(&self) -> Result<(Experiment, OpenSource), Failure> {
+    pub(super) fn open(&self) -> Result<(Experiment, OpenSource), Failure> {
         let experiment = self.experiment()?;
         let source = OpenSource::open(experiment.data().source(), experiment.data().classes())?;
         Ok((experiment, source))
@@ -283,7 +286,7 @@ fn report_written(global: &Global, images: usize, to: &Path) -> Result<(), Failu
     print(&format!("{images} images written to {}\n", to.display()))
 }
 
-fn progress_bar(global: &Global, unit: &str) -> ProgressBar {
+pub(super) fn progress_bar(global: &Global, unit: &str) -> ProgressBar {
     let shown = std::io::stderr().is_terminal() && !global.quiet && !global.json;
     let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let bar = ProgressBar::with_draw_target(None, target);
@@ -293,7 +296,7 @@ fn progress_bar(global: &Global, unit: &str) -> ProgressBar {
     bar
 }
 
-fn advance(bar: &ProgressBar, done: usize, total: usize) {
+pub(super) fn advance(bar: &ProgressBar, done: usize, total: usize) {
     bar.set_length(total as u64);
     bar.set_position(done as u64);
 }

@@ -1,5 +1,6 @@
 //! The command line: arguments in, a library call, printing out.
 
+mod audit;
 mod check;
 mod compare;
 mod data;

@@ -141,7 +141,7 @@ pub struct Split {
     /// Share of what is left of every class that goes to the validation set, for choosing and stopping.
     #[schemars(extend("minimum" = 0, "exclusiveMaximum" = 1))]
     pub(super) validation: f64,
-    /// Keep files with equal content on one side of the split.
+    /// Keep images that are the same picture, or look alike, on one side of the split.
     pub(super) keep_duplicates_together: bool,
     /// k-fold cross-validation, with `emo-runner sweep`: every class is cut into so many parts, and each part is the test set
     /// of one run; `test` means nothing then. 0: none.

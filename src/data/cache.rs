@@ -13,13 +13,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rayon::prelude::*;
 
 use super::decode::{self, DECODER_VERSION, ImageInfo};
+use super::duplicates;
 use super::error::{DataError, ItemError};
 use super::fingerprint::{Fingerprint, Hashes};
+use super::look::Look;
 use super::pixel_file::{Entry, Index, OpenError, PixelFile, PixelWriter, Shape};
 use super::source::OpenSource;
 use crate::config::{ImageSize, Interpolation};
 
 pub use super::pixel_file::Broken;
+
+/// Part of the name of kept groups: raise it when the same looks make other groups.
+const GROUPS_VERSION: u32 = 1;
 
 /// The usable images of a source at one size, in memory that the system shares between processes and gives up when it
 /// must. Sorted by class and name.
@@ -29,6 +34,7 @@ pub struct Dataset {
     size: ImageSize,
     fingerprint: Fingerprint,
     from_cache: bool,
+    groups: PathBuf,
 }
 
 impl Dataset {
@@ -60,7 +66,24 @@ impl Dataset {
             None => cache.build_alone(&Work { source, hashes, size, interpolation, progress })?,
         };
         require_usable(&file.index, source, skip_broken)?;
-        Ok(Self { file, size, fingerprint: hashes.fingerprint, from_cache })
+        let groups = cache_dir.join(format!("{}.groups{GROUPS_VERSION}", cache.name));
+        Ok(Self { file, size, fingerprint: hashes.fingerprint, from_cache, groups })
+    }
+
+    /// A group number for each image: those that are the same picture share one, see [`duplicates::groups`]. Found once and kept
+    /// beside the pixels.
+    pub fn duplicate_groups(&self) -> Vec<usize> {
+        let kept: Option<Vec<usize>> =
+            fs::read(&self.groups).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        if let Some(kept) = kept.filter(|kept| kept.len() == self.len()) {
+            return kept;
+        }
+        let found = duplicates::groups(self);
+        let part = self.groups.with_extension(format!("{}.part", std::process::id()));
+        // It can be found again; a full disk shows where it matters.
+        let text = serde_json::to_vec(&found).unwrap_or_default();
+        let _ = fs::write(&part, text).and_then(|()| fs::rename(&part, &self.groups));
+        found
     }
 
     /// Number of images.
@@ -96,6 +119,11 @@ impl Dataset {
     /// What its file was.
     pub fn info(&self, image: usize) -> &ImageInfo {
         &self.file.index.images[image].info
+    }
+
+    /// What it looks like.
+    pub fn look(&self, image: usize) -> &Look {
+        &self.file.index.images[image].look
     }
 
     /// Size of every image.
@@ -211,6 +239,7 @@ impl Work<'_> {
             content_hash,
             pixels_hash: blake3::hash(&decoded.pixels),
             info: decoded.info,
+            look: decoded.look,
         };
         Ok(Ok((decoded.pixels, entry)))
     }

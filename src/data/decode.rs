@@ -12,11 +12,12 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, Rgb, R
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::look::Look;
 use super::resample::resize;
 use crate::config::{ImageSize, Interpolation};
 
 /// Part of the name of cached pixels: raise it when the same file decodes to other pixels.
-pub const DECODER_VERSION: u32 = 1;
+pub const DECODER_VERSION: u32 = 3;
 
 /// Longest side of an image, in pixels.
 pub const MAX_SIDE: u32 = 16_384;
@@ -47,6 +48,8 @@ pub struct Decoded {
     pub pixels: Vec<u8>,
     /// The file.
     pub info: ImageInfo,
+    /// What it looks like, whatever the wanted size.
+    pub look: Look,
 }
 
 /// Why a file is no usable image.
@@ -93,8 +96,9 @@ pub fn decode(bytes: &[u8], size: ImageSize, interpolation: Interpolation) -> Re
     let format = format(bytes)?;
     guarded(format, || {
         let (image, info) = read(bytes, format)?;
-        let pixels = resize(&flatten(image), size, interpolation).into_raw();
-        Ok(Decoded { pixels, info })
+        let image = flatten(image);
+        let look = Look::of(&image);
+        Ok(Decoded { pixels: resize(&image, size, interpolation).into_raw(), info, look })
     })
 }
 

@@ -5,17 +5,20 @@
 //! sets; [`augment`] varies it.
 
 pub mod archive;
+pub mod audit;
 pub mod augment;
 pub mod batches;
 pub mod cache;
 pub mod decode;
 pub mod describe;
 pub mod drawing;
+pub mod duplicates;
 pub mod emoji;
 pub mod error;
 pub mod fingerprint;
 pub mod folder;
 pub mod layout;
+pub mod look;
 pub mod pixel_file;
 pub mod resample;
 pub mod sheet;

@@ -20,6 +20,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::decode::ImageInfo;
+use super::look::Look;
 
 const MAGIC: &[u8; 8] = b"EMOPIXEL";
 const VERSION: u32 = 1;
@@ -48,6 +49,7 @@ pub(super) struct Entry {
     #[serde(with = "hex")]
     pub(super) pixels_hash: blake3::Hash,
     pub(super) info: ImageInfo,
+    pub(super) look: Look,
 }
 
 /// A file that was left out.

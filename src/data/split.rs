@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use super::cache::Dataset;
 use super::error::DataError;
 use crate::random::{Purpose, Stream};
 
@@ -105,17 +104,6 @@ fn require_every_class(
         }
     }
     Ok(())
-}
-
-/// A group number for each image: images with the same file content share one. Numbers count up from 0 in the order of
-/// the groups' first images.
-pub fn duplicate_groups(dataset: &Dataset) -> Vec<usize> {
-    let mut numbers = HashMap::new();
-    let mut number = |hash: &[u8; 32]| {
-        let next = numbers.len();
-        *numbers.entry(*hash).or_insert(next)
-    };
-    (0..dataset.len()).map(|image| number(dataset.content_hash(image))).collect()
 }
 
 #[cfg(test)]

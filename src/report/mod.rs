@@ -1,5 +1,6 @@
 //! What the store knows, for a person to read: the summary of a run, tables, and the progress view.
 
+pub mod audit;
 pub mod compare;
 pub mod comparison;
 pub mod progress;

@@ -16,6 +16,14 @@ pub fn summary(run: &RunDetail, folder: &Path, store: &Path) -> String {
         text.push('\n');
         text.push_str(&confusion(evaluation, classes));
     }
+    if let (Some(leaked @ 1..), Some(evaluation)) = (run.summary.leaked, &run.evaluation) {
+        let all = evaluation.confusion.total();
+        let _ = writeln!(
+            text,
+            "\nwarning: {leaked} of the {all} test images look like a training image, so the figures may be too good.\n\
+             `emo-runner data audit` shows them; split.keep_duplicates_together = true keeps them on one side."
+        );
+    }
     text.push('\n');
     let _ = writeln!(text, "Files  {}", folder.display());
     let _ = writeln!(text, "Store  {}", store.display());

@@ -117,15 +117,16 @@ impl Taker<'_> {
 
     fn data(&self, data: &DataSummary) -> Result<(), StoreError> {
         self.execute(
-            "UPDATE runs SET fingerprint = ?2, split_hash = ?3, class_0 = ?4, class_1 = ?5, broken_images = ?6
-             WHERE id = ?1",
+            "UPDATE runs SET fingerprint = ?2, split_hash = ?3, class_0 = ?4, class_1 = ?5, broken_images = ?6,
+                 leaked = ?7 WHERE id = ?1",
             params![
                 self.run,
                 data.fingerprint,
                 data.split_hash,
                 data.classes[0],
                 data.classes[1],
-                data.broken.len() as i64
+                data.broken.len() as i64,
+                data.leaked as i64
             ],
         )?;
         // Most runs of a sweep share their data and their split.

@@ -64,6 +64,8 @@ pub struct RunSummary {
     pub calibration_error: Option<f64>,
     /// Images of the test set.
     pub test_images: Option<u64>,
+    /// Test images that look like a training image.
+    pub leaked: Option<u64>,
     /// Most memory that the worker held, in bytes.
     pub peak_memory: Option<u64>,
     /// Why it failed, diverged or stopped early.
@@ -78,7 +80,7 @@ pub struct RunSummary {
 
 const SUMMARY_COLUMNS: &str = "id, name, point, status, seed, backend, started_at, finished_at, seconds, epochs, \
      parameters, validation_accuracy, validation_loss, validation_auc, accuracy, accuracy_low, accuracy_high, \
-     naive_accuracy, p_naive, auc, auc_low, auc_high, average_precision, brier, calibration_error, test_images, \
+     naive_accuracy, p_naive, auc, auc_low, auc_high, average_precision, brier, calibration_error, test_images, leaked, \
      peak_memory, message, fingerprint, split_hash, point_key";
 
 impl RunSummary {
@@ -111,6 +113,7 @@ impl RunSummary {
             brier: row.get("brier")?,
             calibration_error: row.get("calibration_error")?,
             test_images: row.get("test_images")?,
+            leaked: row.get("leaked")?,
             peak_memory: row.get("peak_memory")?,
             message: row.get("message")?,
             fingerprint: row.get("fingerprint")?,
@@ -175,6 +178,21 @@ impl Store {
             found.probabilities.push(row.get(3)?);
         }
         Ok(found)
+    }
+
+    /// Mean probability of class 1 of every image of a data set over the completed runs that tested on it: name, mean, runs.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn mean_predictions(&self, fingerprint: &str) -> Result<Vec<(String, f64, usize)>, StoreError> {
+        let sql = "SELECT images.name, avg(probability), count(*) FROM predictions
+                   JOIN images ON images.id = predictions.image_id JOIN runs ON runs.id = predictions.run_id
+                   WHERE images.fingerprint = ?1 AND runs.status = 'completed' GROUP BY images.id ORDER BY images.name";
+        let mut statement = self.connection.prepare(sql)?;
+        let rows = statement.query_map([fingerprint], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?.unsigned_abs() as usize))
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
     /// Lines of the report, selected by an SQL expression over the `run_summary` view and sorted by another.

@@ -20,9 +20,10 @@ use super::loss::probability;
 use super::training::{Outcome, TrainError, Training};
 use crate::config::{BackendKind, ConfigError, Experiment, load};
 use crate::data::cache::Dataset;
+use crate::data::duplicates::leaked;
 use crate::data::error::DataError;
 use crate::data::source::OpenSource;
-use crate::data::split::{Shares, Split, duplicate_groups, split};
+use crate::data::split::{Shares, Split, split};
 use crate::evaluate::{EvaluateError, Evaluation};
 use crate::events::{Completed, DataSummary, Epoch, Event, FailureKind, ImageRow, Part, Prediction, Started, Writer};
 use crate::model::kernels::Kernels;
@@ -184,7 +185,7 @@ fn decode(experiment: &Experiment, cache: &Path, events: &Mutex<Writer>) -> Resu
 fn make_split(experiment: &Experiment, dataset: &Dataset) -> Result<Split, DataError> {
     let labels: Vec<usize> = (0..dataset.len()).map(|index| dataset.label(index)).collect();
     let settings = experiment.split();
-    let groups = settings.keep_duplicates_together().then(|| duplicate_groups(dataset));
+    let groups = settings.keep_duplicates_together().then(|| dataset.duplicate_groups());
     let fold = (settings.folds() > 0).then_some((settings.fold(), settings.folds()));
     let shares = Shares { test: settings.test(), validation: settings.validation(), fold };
     split(&labels, groups.as_deref(), experiment.seed(), shares)
@@ -222,6 +223,7 @@ fn summary(experiment: &Experiment, dataset: &Dataset, split: &Split) -> DataSum
         train: count(&split.train),
         validation: count(&split.validation),
         test: count(&split.test),
+        leaked: leaked(&dataset.duplicate_groups(), &split.train, &split.test).len(),
         from_cache: dataset.from_cache(),
         broken: dataset.broken().iter().map(|broken| (broken.name.clone(), broken.reason.clone())).collect(),
         images,
