@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::evaluate::Evaluation;
+use crate::evaluate::{Ceiling, Evaluation};
 use crate::model::LayerShape;
 
 /// One line of the event file.
@@ -168,6 +168,9 @@ pub struct DataSummary {
     /// Test images that have a near-duplicate among the training images.
     #[serde(default)]
     pub leaked: usize,
+    /// The accuracy that contradicting labels of the same pictures allow, where there are enough of them to tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ceiling: Option<Ceiling>,
     /// Whether the pixels came from the cache.
     pub from_cache: bool,
     /// Images left out, with the reason.

@@ -50,6 +50,21 @@ fn equal_runs_cannot_be_told_apart() {
 }
 
 #[test]
+fn other_seeds_on_one_split_cannot_be_told_apart_and_an_untrained_run_can() {
+    let lab = lab();
+    for (name, seed, more) in
+        [("one", "1", "train.epochs=12"), ("two", "2", "train.epochs=12"), ("idle", "3", "train.learning_rate=1e-9")]
+    {
+        let (name, seed) = (format!("name={name}"), format!("seed={seed}"));
+        lab.ok(&["run", "good.toml", "--set", &name, "--set", &seed, "--set", "split.seed=7", "--set", more]);
+    }
+    let out = lab.ok(&["compare", "one", "two"]);
+    assert!(out.contains("cannot be told apart"), "{out}");
+    assert!(out.contains("Always answering the more frequent class is right on 50.0 % of these images"), "{out}");
+    assert!(lab.ok(&["compare", "one", "idle"]).contains(" is better than idle "), "{out}");
+}
+
+#[test]
 fn several_runs_are_adjusted_for_their_number() {
     let lab = lab();
     lab.ok(&["run", "good.toml", "--set", "name=third", "--set", "train.epochs=11"]);

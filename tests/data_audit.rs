@@ -34,7 +34,7 @@ fn planted_near_duplicates_are_found_and_nothing_else_is_taken_for_one() {
     for (number, group) in audit["groups"].as_array().unwrap().iter().enumerate() {
         let originals: Vec<&String> = names(group).iter().map(|name| &truth[name].0).collect();
         assert!(originals.windows(2).all(|pair| pair[0] == pair[1]), "different faces: {group}");
-        names(group).into_iter().for_each(|name| drop(group_of.insert(name, number)));
+        group_of.extend(names(group).into_iter().map(|name| (name, number)));
     }
     let planted: Vec<_> = truth.iter().filter(|(name, (original, _))| *name != original).collect();
     let found = planted.iter().filter(|(name, (original, _))| {
@@ -66,6 +66,7 @@ fn a_leaking_split_is_told_and_keeping_duplicates_together_stops_it() {
     lab.write("tight.toml", &format!("{text}\n[split]\nkeep_duplicates_together = true\n"));
     let leaky = lab.ok(&["run", "leaky.toml"]);
     assert!(leaky.contains("test images look like a training image"), "{leaky}");
+    assert!(leaky.contains("\nCeiling ") && lab.ok(&["report"]).contains("ceiling"), "{leaky}");
     assert!(!lab.ok(&["run", "tight.toml"]).contains("look like a training image"));
     assert!(lab.ok(&["data", "audit", "tight.toml"]).contains("0 of "));
 }
@@ -103,7 +104,7 @@ fn exact_copies_contradictions_and_odd_images_are_named() {
 #[test]
 fn runs_doubt_planted_wrong_labels_more_than_right_ones() {
     let lab = Lab::new();
-    lab.pictures("pictures", 30);
+    lab.pictures("pictures", 60);
     // Six bright pictures are called Negative.
     for number in 0..6 {
         let name = format!("picture {number:02}.png");
@@ -113,15 +114,16 @@ fn runs_doubt_planted_wrong_labels_more_than_right_ones() {
         )
         .unwrap();
     }
-    let folds = support::SMALL.replace("epochs = 4", "epochs = 15");
+    let folds = support::SMALL.replace("epochs = 4", "epochs = 40");
     lab.write("folds.toml", &format!("{folds}\n[split]\nfolds = 5\n"));
     let (_, err) = lab.expect(4, &["data", "audit", "pictures", "--runs", "--db", "none/emo.db"]);
     assert!(err.contains("no store"), "{err}");
     lab.ok(&["sweep", "folds.toml"]);
     let doubts = lab.json(&["data", "audit", "pictures", "--runs"])["doubts"].clone();
     let doubts = doubts.as_array().unwrap();
-    let planted = doubts.iter().take(6).filter(|doubt| doubt["name"].as_str().unwrap().contains("wrong"));
-    assert!(planted.count() >= 5, "{doubts:?}");
+    // How many are wrong is an estimate by itself; those it names are.
+    let planted = doubts.iter().filter(|doubt| doubt["name"].as_str().unwrap().contains("wrong")).count();
+    assert!(planted >= 3 && planted == doubts.len(), "{doubts:?}");
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Promise: what is said about the sureness of a number equals pROC, SciPy, statsmodels and scikit-learn, and holds in simulation.
-//! The figures in `reference/honest.json` were made by `reference/honest.py`.
+//! The figures in `reference/honest.json` were made by `reference/honest.py`, those of doubted labels by `reference/labels.py` with cleanlab.
 
 use emo_runner::evaluate::{
-    BINS, auc, auc_difference, auc_estimate, average_precision, corrected_resampled_t, expected_calibration_error,
-    expected_maximum, holm, mcnemar_exact, mean_of_repeats, paired_difference, precision_recall, reliability, wilson,
-    youden_threshold,
+    BINS, PairedComparison, auc, auc_difference, auc_estimate, average_precision, best_of_chance,
+    corrected_resampled_t, detectable_difference, expected_calibration_error, expected_maximum, holm, mcnemar_exact,
+    mcnemar_power, mean_of_repeats, paired_difference, precision_recall, reliability, selection_adjusted_p,
+    smallest_significant, suspects, wilson, youden_threshold,
 };
 use emo_runner::random::{Purpose, Stream};
 use proptest::prelude::*;
@@ -91,6 +92,38 @@ fn repeats_folds_and_many_comparisons_equal_scipy_and_statsmodels() {
 }
 
 #[test]
+fn what_a_test_set_can_show_and_what_choosing_does_equal_scipy() {
+    let reference = reference();
+    for row in reference["powers"].as_array().unwrap() {
+        let [images, disagreement, difference, power] = numbers(row)[..] else { panic!("{row}") };
+        close(mcnemar_power(images as u64, disagreement, difference, 0.05).unwrap(), power, 1e-9);
+    }
+    for row in reference["smallest"].as_array().unwrap() {
+        assert_eq!(smallest_significant(row[0].as_u64().unwrap(), 0.05), row[1].as_u64(), "{row}");
+    }
+    assert_eq!(smallest_significant(5, 0.05), None, "5 of 5 have p = 0.0625");
+    for row in reference["selected"].as_array().unwrap() {
+        let [models, images, rate, right, mean, high, p] = numbers(row)[..] else { panic!("{row}") };
+        let best = best_of_chance(models as usize, images as u64, rate).unwrap();
+        all_close(&[best.mean, best.high], &[mean, high], 1e-9);
+        close(selection_adjusted_p(models as usize, images as u64, rate, right as u64).unwrap(), p, 1e-9);
+    }
+    let found = detectable_difference(325, 0.2, 0.05, 0.8).unwrap();
+    close(mcnemar_power(325, 0.2, found, 0.05).unwrap(), 0.8, 1e-4);
+    assert_eq!(detectable_difference(20, 0.2, 0.05, 0.8), None, "four disagreements show nothing");
+}
+
+#[test]
+fn doubted_labels_equal_cleanlab() {
+    let reference: Value = serde_json::from_str(include_str!("reference/labels.json")).unwrap();
+    for case in reference["cases"].as_array().unwrap() {
+        let found = suspects(&labels(case), &numbers(&case["probabilities"]));
+        let found: Vec<f64> = found.iter().map(|suspect| suspect.image as f64).collect();
+        assert_eq!(found, numbers(&case["found"]));
+    }
+}
+
+#[test]
 fn one_value_has_no_interval_and_perfect_order_has_one_anyway() {
     assert_eq!(mean_of_repeats(&[0.7], 0.95).unwrap().interval, None);
     assert_eq!(mean_of_repeats(&[], 0.95), None);
@@ -167,6 +200,28 @@ fn intervals_of_differences_cover_the_truth_in_95_of_100_draws() {
         let interval = auc_difference(&labels, &first, &second, 0.95).unwrap().interval;
         (interval.low..=interval.high).contains(&0.0)
     }));
+}
+
+#[test]
+fn equally_good_classifiers_are_told_apart_in_5_of_100_draws() {
+    let labels: Vec<bool> = (0..300).map(|image| image % 2 == 1).collect();
+    let (mut by_accuracy, mut by_area) = (0, 0);
+    for draw in 0..1000 {
+        let mut stream = Stream::new(6, Purpose::Synthesis, 0, draw);
+        let mut scores = || -> Vec<f64> {
+            labels
+                .iter()
+                .map(|&label| 0.5 + 0.1 * (stream.normal() + if label { 0.5 } else { -0.5 }))
+                .map(|p| p.clamp(0.0, 1.0))
+                .collect()
+        };
+        let (first, second) = (scores(), scores());
+        let comparison = PairedComparison::of(&labels, &first, &second).unwrap();
+        by_accuracy += u32::from(comparison.p < 0.05);
+        by_area += u32::from(comparison.auc_difference.unwrap().p < 0.05);
+    }
+    // The exact test keeps below 5 %, as whole numbers of images allow.
+    assert!((35..=65).contains(&by_accuracy) && (35..=65).contains(&by_area), "{by_accuracy} and {by_area} of 1,000");
 }
 
 #[test]

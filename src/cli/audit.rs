@@ -44,7 +44,7 @@ pub fn run(args: &Audit, global: &Global) -> Result<(), Failure> {
     let settings = experiment.split();
     let groups = settings.keep_duplicates_together().then(|| dataset.duplicate_groups());
     let shares = Shares { test: settings.test(), validation: settings.validation(), fold: None };
-    let parts = split(&labels, groups.as_deref(), experiment.seed(), shares)?;
+    let parts = split(&labels, groups.as_deref(), experiment.split_seed(), shares)?;
     let found = audit(source.description(), source.classes(), &dataset, &parts);
     let doubts = if args.runs { Some(doubts(global, &dataset)?) } else { None };
     if let Some(file) = &args.html {

@@ -2,9 +2,10 @@
 
 use super::exit::{Failure, USAGE};
 use super::{Global, open, print};
-use crate::report::compare::{pairs, render};
+use crate::report::compare::{Scale, pairs, render};
 use crate::report::table::Format;
 use crate::schedule::queue::title;
+use crate::store::StoreError;
 
 /// Arguments of `compare`.
 #[derive(Debug, clap::Args)]
@@ -21,12 +22,15 @@ pub struct Args {
 pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let (_, store) = open::store(global)?;
     let mut runs: Vec<(String, _)> = Vec::new();
+    let mut scale = None;
     for name in &args.runs {
         let id = store.resolve(name)?;
-        let summary = store.detail(&id)?.summary;
+        let Some(summary) = store.summary(&id)? else { return Err(StoreError::NoSuchRun(id).into()) };
         runs.push((format!("{} ({id})", title(&summary.name, &summary.point)), store.predictions(&id)?));
+        // The same images for all, or they are refused.
+        scale = scale.or(summary.naive_accuracy.map(|naive| Scale { naive, ceiling: summary.ceiling }));
     }
     let pairs = pairs(&runs).map_err(|error| Failure::new(USAGE, error))?;
     let format = if global.json { Format::Json } else { args.format };
-    print(&render(&pairs, format).map_err(Failure::run)?)
+    print(&render(&pairs, scale, format).map_err(Failure::run)?)
 }

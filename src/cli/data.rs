@@ -257,7 +257,9 @@ fn run_split(args: &Split, global: &Global) -> Result<(), Failure> {
     let size = ImageSize { height: 1, width: 1 };
     let dataset = Dataset::load(&source, size, Interpolation::Nearest, skip_broken, &cache, &|_, _| {})?;
     let labels: Vec<usize> = (0..dataset.len()).map(|image| dataset.label(image)).collect();
-    let parts = split(&labels, None, args.seed.unwrap_or(experiment.seed()), Shares { test, validation, fold: None })?;
+    let groups = settings.keep_duplicates_together().then(|| dataset.duplicate_groups());
+    let seed = args.seed.unwrap_or(experiment.split_seed());
+    let parts = split(&labels, groups.as_deref(), seed, Shares { test, validation, fold: None })?;
     let written = write_split(&source, &dataset, &parts, &args.to)?;
     report_written(global, written, &args.to)
 }

@@ -7,11 +7,13 @@ mod data;
 mod doctor;
 pub mod exit;
 mod open;
+mod plan;
 mod replay;
 mod report;
 mod run;
 mod schema;
 mod show;
+mod slots;
 mod store;
 mod sweep;
 mod worker;
@@ -52,6 +54,8 @@ enum Command {
     Run(run::Args),
     /// Run every experiment of files and folders, in parallel, or go on with them.
     Sweep(sweep::Args),
+    /// Say what experiments will cost and what their test sets can show, before any is run.
+    Plan(plan::Args),
     /// List all runs, with what they are worth.
     Report(report::Args),
     /// Show everything about one run.
@@ -92,6 +96,7 @@ impl Cli {
         match self.command {
             Command::Run(args) => run::run(&args, &global),
             Command::Sweep(args) => sweep::run(&args, &global),
+            Command::Plan(args) => plan::run(&args, &global),
             Command::Report(args) => report::run(&args, &global),
             Command::Show(args) => show::run(&args, &global),
             Command::Compare(args) => compare::run(&args, &global),

@@ -1,13 +1,15 @@
 //! `report`: all runs, or the best.
 
+use std::fmt::Write as _;
+
 use super::exit::Failure;
 use super::{Global, open, print};
 use crate::config::Objective;
-use crate::evaluate::{expected_maximum, mean_of_repeats};
+use crate::evaluate::{best_of_chance, expected_maximum, format_p, mean_of_repeats, selection_adjusted_p};
 use crate::report::comparison::Comparison;
-use crate::report::summary::summary;
+use crate::report::summary::{percent, summary};
 use crate::report::table::{Format, adjust, runs};
-use crate::store::Store;
+use crate::store::{RunSummary, Store};
 
 /// Arguments of `report`.
 #[derive(Debug, clap::Args)]
@@ -61,23 +63,52 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     }
     let detail = store.detail(&best.id)?;
     print(&summary(&detail, results.run(&best.id).path(), results.store()))?;
-    if by_test { print(&flattery(&store, args.filter.as_deref())?) } else { Ok(()) }
+    print(&selection(&store, args.filter.as_deref(), &best, by_test)?)
 }
 
-/// What choosing on the test set does to the number that is chosen.
-fn flattery(store: &Store, filter: Option<&str>) -> Result<String, Failure> {
-    let runs = store.summaries(filter, None)?;
-    let accuracies: Vec<f64> = runs.iter().filter_map(|run| run.accuracy).collect();
-    let advice = "Set split.validation to choose on other images.";
-    let Some(spread) = mean_of_repeats(&accuracies, 0.95).filter(|_| accuracies.len() > 1) else {
+/// What choosing one of many does to the number that is chosen.
+fn selection(store: &Store, filter: Option<&str>, best: &RunSummary, by_test: bool) -> Result<String, Failure> {
+    let accuracies = store.accuracies(best.fingerprint.as_deref(), filter)?;
+    if accuracies.len() < 2 {
         return Ok(String::new());
+    }
+    let mut text = if by_test {
+        flattery(&accuracies)
+    } else {
+        format!(
+            "\nChosen of {} runs on these data by their validation sets; the test set above took no part in the choice.\n",
+            accuracies.len()
+        )
     };
+    let (Some(naive), Some(images), Some(accuracy)) = (best.naive_accuracy, best.test_images, best.accuracy) else {
+        return Ok(text);
+    };
+    let (models, right) = (accuracies.len(), (accuracy * images as f64).round() as u64);
+    let chance = best_of_chance(models, images, naive).zip(selection_adjusted_p(models, images, naive, right));
+    if let Some((chance, p)) = chance.filter(|_| by_test) {
+        let _ = writeln!(
+            text,
+            "The best of {models} classifiers that are right on {} of {images} images by chance reaches {} on average, and {} or more \
+             in 1 of 20 cases. After this choice, {} has {} against the naive answer.",
+            percent(naive),
+            percent(chance.mean),
+            percent(chance.high),
+            percent(accuracy),
+            format_p(p)
+        );
+    }
+    Ok(text)
+}
+
+fn flattery(accuracies: &[f64]) -> String {
+    let advice = "Set split.validation to choose on other images.";
+    let Some(spread) = mean_of_repeats(accuracies, 0.95) else { return String::new() };
     let points = expected_maximum(accuracies.len()) * spread.deviation * 100.0;
-    Ok(format!(
-        "\nChosen on the test set, because not every run has a validation set. Were all {} runs equally good, the best of them \
+    format!(
+        "\nChosen on the test set, because not every run has a validation set. Were all {} runs on these data equally good, the best of them \
          would look {points:.1} points better than it is, by chance alone (expected maximum under their standard deviation of \
          {:.1} points). {advice}\n",
         accuracies.len(),
         spread.deviation * 100.0
-    ))
+    )
 }

@@ -6,17 +6,17 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::exit::{FAILED, Failure, INTERRUPTED, USAGE, color};
-use super::{Global, open, print, print_json};
+use super::slots::{Slots, estimate, prepare, size};
+use super::{Global, print, print_json};
 use crate::config::Objective;
 use crate::report::comparison::Comparison;
 use crate::report::summary::duration;
 use crate::report::sweep_view::{SweepEvents, SweepView};
 use crate::report::table::Format;
 use crate::schedule::coordinator::{Coordinator, Limits, Observer};
-use crate::schedule::estimate::{Estimator, SAMPLE, available_memory};
-use crate::schedule::launcher::devices;
+use crate::schedule::estimate::{Estimator, SAMPLE};
 use crate::schedule::plan::{Plan, PlanError, Planner, expand, load_all};
-use crate::schedule::queue::{Queue, Terms};
+use crate::schedule::queue::Queue;
 use crate::schedule::reconcile::settle;
 use crate::schedule::{Job, Results, RunOutcome};
 use crate::store::Store;
@@ -33,15 +33,8 @@ pub struct Args {
     /// Override a key of every file, for example train.epochs=3; may be given several times.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-    /// Runs at the same time: a number, or auto, which goes by cores, memory and GPUs.
-    #[arg(long, short, default_value = "auto", value_parser = parse_jobs)]
-    jobs: Jobs,
-    /// Threads of each run; results do not depend on it. Default: cores divided by jobs.
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
-    threads: Option<u16>,
-    /// Memory that all runs may take together, for example 8GiB. Default: what is free.
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
-    memory: Option<u64>,
+    #[command(flatten)]
+    slots: Slots,
     /// Print what would be done, and do nothing.
     #[arg(long)]
     dry_run: bool,
@@ -71,21 +64,6 @@ pub struct Args {
     format: Format,
 }
 
-/// A number of runs at the same time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Jobs {
-    Auto,
-    Number(usize),
-}
-
-fn parse_jobs(text: &str) -> Result<Jobs, String> {
-    match text.parse() {
-        _ if text == "auto" => Ok(Jobs::Auto),
-        Ok(number @ 1..=1024) => Ok(Jobs::Number(number)),
-        _ => Err("expected auto or a number from 1 to 1024".to_owned()),
-    }
-}
-
 fn parse_time(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(char::is_alphabetic);
     let factor = match &text[digits.len()..] {
@@ -104,26 +82,6 @@ fn parse_time(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn parse_size(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(char::is_alphabetic);
-    let factor = match text[digits.len()..].to_ascii_lowercase().as_str() {
-        "" | "b" => 1.0,
-        "k" | "kib" => 1024.0,
-        "m" | "mib" => 1024.0 * 1024.0,
-        "g" | "gib" => 1024.0 * 1024.0 * 1024.0,
-        "kb" => 1e3,
-        "mb" => 1e6,
-        "gb" => 1e9,
-        _ => f64::NAN,
-    };
-    let bytes = digits.parse::<f64>().map_or(f64::NAN, |number| number * factor);
-    if (1.0..1e18).contains(&bytes) {
-        Ok(bytes as u64)
-    } else {
-        Err("expected a size such as 8GiB or 500MB".to_owned())
-    }
-}
-
 /// Plans the sweep, and does it.
 pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let results = Results::of_store(&global.db);
@@ -132,12 +90,12 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let plan = planner.plan(files)?;
     if args.dry_run {
         let store = if results.store().exists() { Some(Store::open_existing(results.store())?) } else { None };
-        let (queue, limits) = prepare(args, plan, planner, store.as_ref())?;
+        let (queue, limits) = begin(args, plan, planner, store.as_ref())?;
         return show_plan(&queue, &limits, global);
     }
     let mut coordinator = Coordinator::new(results.clone(), std::env::args().collect())?;
     settle(&results, coordinator.store_mut())?;
-    let (mut queue, limits) = prepare(args, plan, planner, Some(coordinator.store()))?;
+    let (mut queue, limits) = begin(args, plan, planner, Some(coordinator.store()))?;
     if global.json {
         SweepEvents::write(&plan_json(&queue, &limits));
     } else if !global.quiet {
@@ -154,50 +112,23 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     conclude(args, global, &queue, &coordinator)
 }
 
-fn objective(queue: &Queue) -> Objective {
-    queue.files().iter().find_map(|file| Some(file.sweep()?.objective())).unwrap_or_default()
-}
-
-/// The jobs of a plan and how many of them go at once.
-fn prepare(args: &Args, plan: Plan, planner: Planner, store: Option<&Store>) -> Result<(Queue, Limits), Failure> {
+/// The jobs, and the limits that the command line sets.
+fn begin(args: &Args, plan: Plan, planner: Planner, store: Option<&Store>) -> Result<(Queue, Limits), Failure> {
     let measured = store.map(|store| store.measured(SAMPLE)).transpose()?.unwrap_or_default();
-    let known = store.map(Store::known_runs).transpose()?.unwrap_or_default();
-    let cores = open::threads(None);
-    let memory = args.memory.or_else(available_memory);
-    let threads = |jobs: usize| args.threads.map_or((cores / jobs).max(1), usize::from);
-    let estimator = Estimator::new(&measured);
-    let terms = |threads| Terms { estimator, known, threads, memory, force: args.force };
-    let queue = match args.jobs {
-        Jobs::Number(jobs) => (Queue::new(plan, planner, terms(threads(jobs))), jobs),
-        Jobs::Auto => {
-            let queue = Queue::new(plan, planner, terms(args.threads.map_or(1, usize::from)));
-            let jobs = automatic(&queue, cores, args.threads.map_or(1, usize::from), memory);
-            (queue, jobs)
-        }
-    };
-    let (queue, jobs) = queue;
+    let (queue, limits) = prepare(args.slots, args.force, plan, planner, store, Estimator::new(&measured))?;
     let limits = Limits {
-        jobs,
-        threads: threads(jobs),
-        memory,
-        devices: devices(),
         timeout: args.timeout,
         stall: args.stall,
         grace: args.grace,
         retries: args.retries,
         max_failures: if args.fail_fast { Some(1) } else { args.max_failures.map(|most| most as usize) },
+        ..limits
     };
     Ok((queue, limits))
 }
 
-/// As many runs as there are cores for, memory for the largest of them, and GPUs where they need one.
-fn automatic(queue: &Queue, cores: usize, threads: usize, memory: Option<u64>) -> usize {
-    let waiting = queue.waiting().count() + queue.to_come();
-    let largest = queue.waiting().map(|job| job.memory).max().unwrap_or(0).max(1);
-    let by_memory = memory.map_or(usize::MAX, |memory| (memory / largest).max(1) as usize);
-    let all_on_gpu = waiting > 0 && queue.waiting().all(Job::needs_gpu);
-    let by_gpu = if all_on_gpu { devices().len().max(1) } else { usize::MAX };
-    (cores / threads).max(1).min(by_memory).min(by_gpu).min(waiting.max(1))
+fn objective(queue: &Queue) -> Objective {
+    queue.files().iter().find_map(|file| Some(file.sweep()?.objective())).unwrap_or_default()
 }
 
 /// What was refused or cannot be read, found before anything ran.
@@ -225,14 +156,6 @@ fn headline(queue: &Queue, limits: &Limits) -> String {
         text += &format!(", about {}", duration(seconds));
     }
     text
-}
-
-/// Seconds of all that waits, if there is experience.
-fn estimate(queue: &Queue, limits: &Limits) -> Option<f64> {
-    let times: Option<Vec<f64>> = queue.waiting().map(|job| job.seconds).collect();
-    let times = times.filter(|times| !times.is_empty())?;
-    let longest = times.iter().copied().fold(0.0, f64::max);
-    Some((times.iter().sum::<f64>() / limits.jobs as f64).max(longest))
 }
 
 fn show_plan(queue: &Queue, limits: &Limits, global: &Global) -> Result<(), Failure> {
@@ -324,12 +247,6 @@ fn next_steps(failures: &[&Job], unfinished: usize) {
     }
 }
 
-/// `1.2 GiB`.
-fn size(bytes: u64) -> String {
-    let mebibytes = bytes as f64 / (1024.0 * 1024.0);
-    if mebibytes < 1024.0 { format!("{mebibytes:.0} MiB") } else { format!("{:.1} GiB", mebibytes / 1024.0) }
-}
-
 impl From<PlanError> for Failure {
     fn from(error: PlanError) -> Self {
         match error {
@@ -347,15 +264,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_and_sizes_are_read_as_people_write_them() {
+    fn times_are_read_as_people_write_them() {
         assert_eq!(parse_time("90s"), Ok(Duration::from_secs(90)));
         assert_eq!(parse_time("1.5h"), Ok(Duration::from_secs(5400)));
         assert_eq!(parse_time("200ms"), Ok(Duration::from_millis(200)));
         assert!(parse_time("soon").is_err() && parse_time("0").is_err() && parse_time("-1s").is_err());
-        assert_eq!(parse_size("8GiB"), Ok(8 << 30));
-        assert_eq!(parse_size("500MB"), Ok(500_000_000));
-        assert!(parse_size("much").is_err());
-        assert_eq!(parse_jobs("auto"), Ok(Jobs::Auto));
-        assert!(parse_jobs("0").is_err());
     }
 }

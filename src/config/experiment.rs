@@ -141,6 +141,9 @@ pub struct Split {
     /// Share of what is left of every class that goes to the validation set, for choosing and stopping.
     #[schemars(extend("minimum" = 0, "exclusiveMaximum" = 1))]
     pub(super) validation: f64,
+    /// Seed of the split alone, so that runs with other seeds are tested on the same images. Left out: the experiment's seed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) seed: Option<u64>,
     /// Keep images that are the same picture, or look alike, on one side of the split.
     pub(super) keep_duplicates_together: bool,
     /// k-fold cross-validation, with `emo-runner sweep`: every class is cut into so many parts, and each part is the test set
@@ -162,7 +165,7 @@ fn is_zero(number: &usize) -> bool {
 
 impl Default for Split {
     fn default() -> Self {
-        Self { test: 0.2, validation: 0.0, keep_duplicates_together: false, folds: 0, fold: 0 }
+        Self { test: 0.2, validation: 0.0, seed: None, keep_duplicates_together: false, folds: 0, fold: 0 }
     }
 }
 
@@ -418,6 +421,11 @@ impl Experiment {
     /// What identity depends on: everything but name, description, tags and where the data lie. Keys are sorted.
     pub fn canonical_json(&self) -> String {
         self.json_without(&[])
+    }
+
+    /// The seed that decides which images are trained on and which are tested.
+    pub fn split_seed(&self) -> u64 {
+        self.split.seed.unwrap_or(self.seed)
     }
 
     /// The same without seed and fold: equal for runs that repeat each other.

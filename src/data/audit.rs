@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::cache::{Broken, Dataset};
-use super::duplicates::leaked;
+use super::duplicates::{labels_of_groups, leaked};
 use super::split::Split;
 use crate::evaluate::{Ceiling, label_ceiling};
 
@@ -83,10 +83,7 @@ pub fn audit(source: &str, classes: &[String; 2], dataset: &Dataset, split: &Spl
     let groups = groups(dataset, &numbers);
     let repeats: usize = groups.iter().map(|group| group.images.len() - 1).sum();
     let contradicting = || groups.iter().filter(|group| group.labels.iter().any(|&label| label != group.labels[0]));
-    let counts: Vec<[usize; 2]> = groups
-        .iter()
-        .map(|group| [0, 1].map(|class| group.labels.iter().filter(|&&label| label == class).count()))
-        .collect();
+    let labels: Vec<usize> = (0..dataset.len()).map(|image| dataset.label(image)).collect();
     let mut contents: Vec<&[u8; 32]> = (0..dataset.len()).map(|image| dataset.content_hash(image)).collect();
     contents.sort_unstable();
     contents.dedup();
@@ -102,7 +99,7 @@ pub fn audit(source: &str, classes: &[String; 2], dataset: &Dataset, split: &Spl
         near_duplicates: repeats.saturating_sub(exact_duplicates),
         contradicting_groups: contradicting().count(),
         contradicting_images: contradicting().map(|group| group.images.len()).sum(),
-        ceiling: label_ceiling(&counts),
+        ceiling: label_ceiling(&labels_of_groups(&numbers, &labels)),
         leaked: leaked.into_iter().map(|image| dataset.name(image).to_owned()).collect(),
         test_images: split.test.len(),
         odd: (0..dataset.len()).filter_map(|image| odd(dataset, image)).collect(),

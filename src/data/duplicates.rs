@@ -122,6 +122,13 @@ impl Sets {
     }
 }
 
+/// Images of class 0 and 1 in each group of [`groups`].
+pub fn labels_of_groups(groups: &[usize], labels: &[usize]) -> Vec<[usize; 2]> {
+    let mut counts = vec![[0; 2]; groups.iter().max().map_or(0, |&last| last + 1)];
+    groups.iter().zip(labels).for_each(|(&group, &label)| counts[group][label.min(1)] += 1);
+    counts
+}
+
 /// Test images that have a near-duplicate among the training images: the test set knows them already.
 pub fn leaked(groups: &[usize], train: &[usize], test: &[usize]) -> Vec<usize> {
     let trained: std::collections::HashSet<usize> = train.iter().map(|&image| groups[image]).collect();

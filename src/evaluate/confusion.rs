@@ -64,6 +64,16 @@ impl Confusion {
         [self.true_negative + self.false_positive, self.false_negative + self.true_positive]
     }
 
+    /// Images that only these calls got right, and images that only always answering `naive_class` got right.
+    ///
+    /// The naive classifier is right on one class, so the two can disagree only where the other class is called.
+    pub fn against_naive(&self, naive_class: usize) -> (u64, u64) {
+        match naive_class {
+            0 => (self.true_positive, self.false_positive),
+            _ => (self.true_negative, self.false_negative),
+        }
+    }
+
     /// Metrics of class 0, or of class 1 for every other number.
     pub fn class(&self, class: usize) -> ClassMetrics {
         let (hits, false_alarms, misses) = match class {

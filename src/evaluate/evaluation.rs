@@ -10,6 +10,7 @@ use super::interval::{Interval, wilson};
 use super::mcnemar::mcnemar_exact;
 use super::precision_recall::average_precision;
 use super::roc::{RocPoint, auc, roc};
+use super::tuned::Tuned;
 
 /// An image is called class 1 at this probability of class 1 or more.
 pub const THRESHOLD: f64 = 0.5;
@@ -55,6 +56,9 @@ pub struct Evaluation {
     pub log_loss: f64,
     /// Brier score: mean squared error of the probabilities.
     pub brier: f64,
+    /// At the threshold that is best on the validation set; `None` without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuned: Option<Tuned>,
 }
 
 /// Why labels and probabilities cannot be evaluated.
@@ -103,12 +107,7 @@ impl Evaluation {
         let confusion = Confusion::count(labels, probabilities, THRESHOLD);
         let (total, correct) = (confusion.total(), confusion.correct());
         let naive_correct = confusion.support()[naive_class.min(1)];
-        // The naive classifier is right on one class; the two can disagree only where the run calls the other class.
-        let (only_run_right, only_naive_right) = if naive_class == 0 {
-            (confusion.true_positive, confusion.false_positive)
-        } else {
-            (confusion.true_negative, confusion.false_negative)
-        };
+        let (only_run_right, only_naive_right) = confusion.against_naive(naive_class);
         Ok(Self {
             confusion,
             accuracy: correct as f64 / total as f64,
@@ -126,7 +125,15 @@ impl Evaluation {
             roc: roc(labels, probabilities),
             log_loss: log_loss(labels, probabilities),
             brier: brier(labels, probabilities),
+            tuned: None,
         })
+    }
+
+    /// The same with what a threshold is worth that was chosen on validation images.
+    #[must_use]
+    pub fn with_threshold(mut self, labels: &[bool], probabilities: &[f64], threshold: Option<f64>) -> Self {
+        self.tuned = threshold.and_then(|threshold| Tuned::of(labels, probabilities, threshold, self.naive_class));
+        self
     }
 
     /// The comparison with the naive classifier, at the 5 % level.

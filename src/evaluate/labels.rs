@@ -65,32 +65,52 @@ pub struct Suspect {
 }
 
 /// Labels that are probably wrong, the least believable first, by confident learning (Northcutt, Jiang, Chuang, "Confident learning",
-/// 2021): an image is suspected when its probability of the other class reaches the mean of that of the images that carry its
-/// label. `probabilities` are of class 1 and must come from networks that were not trained on the image.
+/// 2021, pruning by noise rate). `probabilities` are of class 1 and must come from networks that were not trained on the image.
+///
+/// An image counts as surely of a class when its probability of it reaches the mean of that of the images that carry its label.
+/// Of the images with one label, the share that is surely of the other class says how many labels are wrong; as many are
+/// suspected, those with the least probable label first, and none that the probability agrees with.
 pub fn suspects(labels: &[bool], probabilities: &[f64]) -> Vec<Suspect> {
-    let of = |probability: f64, class: bool| if class { probability } else { 1.0 - probability };
-    let threshold = |class: bool| {
+    let mean = |class: bool| {
         let own: Vec<f64> = labels
             .iter()
             .zip(probabilities)
             .filter(|&(&label, _)| label == class)
-            .map(|(_, &probability)| of(probability, class))
+            .map(|(_, &p)| of(p, class))
             .collect();
         own.iter().sum::<f64>() / own.len().max(1) as f64
     };
-    let thresholds = [threshold(false), threshold(true)];
-    let mut found: Vec<Suspect> = labels
-        .iter()
-        .zip(probabilities)
-        .enumerate()
-        .filter(|&(_, (&label, &probability))| {
-            let other = of(probability, !label);
-            other >= thresholds[usize::from(!label)] && other > 0.5
-        })
-        .map(|(image, (&label, &probability))| Suspect { image, probability: of(probability, label) })
-        .collect();
+    let thresholds = [mean(false), mean(true)];
+    let mut found: Vec<Suspect> =
+        [false, true].into_iter().flat_map(|class| suspects_of(class, labels, probabilities, thresholds)).collect();
     found.sort_by(|a, b| a.probability.total_cmp(&b.probability));
     found
+}
+
+fn suspects_of(class: bool, labels: &[bool], probabilities: &[f64], thresholds: [f64; 2]) -> Vec<Suspect> {
+    let mut images: Vec<usize> = (0..labels.len()).filter(|&image| labels[image] == class).collect();
+    let mut sure = [0_usize; 2];
+    for &image in &images {
+        let reaches = [false, true].map(|side| of(probabilities[image], side) >= thresholds[usize::from(side)]);
+        match reaches {
+            [true, true] => sure[usize::from(probabilities[image] > 0.5)] += 1,
+            [false, false] => {}
+            [_, one] => sure[usize::from(one)] += 1,
+        }
+    }
+    let (own, other) = (sure[usize::from(class)], sure[usize::from(!class)]);
+    if other == 0 {
+        return Vec::new();
+    }
+    let wrong = (images.len() as f64 * other as f64 / (own + other) as f64).round() as usize;
+    images.sort_by(|&a, &b| of(probabilities[a], class).total_cmp(&of(probabilities[b], class)));
+    let suspect = |&image: &usize| Suspect { image, probability: of(probabilities[image], class) };
+    images.iter().take(wrong).map(suspect).filter(|suspect| suspect.probability < 0.5).collect()
+}
+
+/// Probability of a class.
+fn of(probability: f64, class: bool) -> f64 {
+    if class { probability } else { 1.0 - probability }
 }
 
 #[cfg(test)]

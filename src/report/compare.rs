@@ -24,8 +24,8 @@ pub enum Incomparable {
     /// Not the same images.
     #[error(
         "Runs {first} and {second} were tested on different images ({common} in common of {images} and {others}), so their \
-         results are not paired. Use the same data, the same split and the same seed; seeds of their own belong into \
-         sweep.repeats, whose means `sweep` compares."
+         results are not paired. Use the same data and the same split: with split.seed in both files, other seeds are \
+         tested on the same images."
     )]
     DifferentImages {
         /// One run.
@@ -110,11 +110,35 @@ fn pair(first: &str, a: &Predictions, second: &str, b: &Predictions) -> Result<P
     Ok(Pair { first, second, comparison, p_adjusted: 1.0, auc_p_adjusted: None, disagreements: shown.collect() })
 }
 
+/// What an accuracy on these images is to be held against.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scale {
+    /// Accuracy of always answering the more frequent class.
+    pub naive: f64,
+    /// The accuracy that contradicting labels of the same pictures allow.
+    pub ceiling: Option<f64>,
+}
+
+impl Scale {
+    fn text(self) -> String {
+        let ceiling = self.ceiling.map(|ceiling| format!("; contradicting labels allow {}", percent(ceiling)));
+        let naive = percent(self.naive);
+        format!(
+            "Always answering the more frequent class is right on {naive} of these images{}.\n",
+            ceiling.unwrap_or_default()
+        )
+    }
+}
+
 /// The comparison in a format.
 ///
 /// # Errors
 /// Only if a value cannot be written as JSON or CSV, which would be a bug.
-pub fn render(pairs: &[Pair], format: Format) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+pub fn render(
+    pairs: &[Pair],
+    scale: Option<Scale>,
+    format: Format,
+) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
     Ok(match format {
         Format::Json => serde_json::to_string_pretty(pairs)? + "\n",
         Format::Csv => csv(pairs)?,
@@ -124,6 +148,7 @@ pub fn render(pairs: &[Pair], format: Format) -> Result<String, Box<dyn std::err
             for pair in pairs {
                 let _ = writeln!(text, "{}", sentence(pair, pairs.len()));
             }
+            text += &scale.map(Scale::text).unwrap_or_default();
             text.push('\n');
             text += &grid(pairs, RULED_HEADER);
             if let [pair] = pairs {

@@ -43,6 +43,10 @@ pub struct PointSummary {
     pub accuracy_high: Option<f64>,
     /// Mean accuracy of the naive classifier.
     pub naive_accuracy: Option<f64>,
+    /// The accuracy that contradicting labels of the same pictures allow.
+    pub ceiling: Option<f64>,
+    /// Most test images of a run that look like one of its training images.
+    pub leaked: Option<u64>,
     /// Mean area under the ROC curve on the test set.
     pub auc: Option<f64>,
     /// Mean seconds of a run.
@@ -158,6 +162,10 @@ impl Comparison {
         let objective = self.objective.to_string();
         let mut header =
             vec!["experiment", "point", "runs", "accuracy", "95 % interval", "naive", "better", "AUC", "time"];
+        let ceilings = self.has_ceilings();
+        if ceilings {
+            header.insert(6, "ceiling");
+        }
         if self.by_validation {
             header.insert(3, &objective);
         }
@@ -188,10 +196,17 @@ impl Comparison {
             point.auc.map_or_else(dash, |auc| format!("{auc:.3}")),
             point.seconds.map_or_else(dash, duration),
         ];
+        if self.has_ceilings() {
+            cells.insert(6, point.ceiling.map_or_else(dash, percent));
+        }
         if self.by_validation {
             cells.insert(3, point.objective.map_or_else(dash, |value| format!("{value:.4}")));
         }
         cells
+    }
+
+    fn has_ceilings(&self) -> bool {
+        self.points.iter().any(|point| point.ceiling.is_some())
     }
 
     /// What a reader must know to read the table rightly.
@@ -212,6 +227,15 @@ impl Comparison {
                     .to_owned()
             };
             text += "Intervals are of the mean over repeats or folds. better: runs that beat the naive answer at p < 0.05.\n";
+        }
+        if self.has_ceilings() {
+            text += "ceiling: the accuracy that contradicting labels of the same pictures allow.\n";
+        }
+        if let Some(most @ 1..) = self.points.iter().filter_map(|point| point.leaked).max() {
+            text += &format!(
+                "warning: in some runs up to {most} test images look like a training image, so their figures may be too good. \
+                 split.keep_duplicates_together = true prevents it.\n"
+            );
         }
         text
     }
@@ -280,6 +304,8 @@ impl PointSummary {
             accuracy_low: interval.map(|interval| interval.low.max(0.0)),
             accuracy_high: interval.map(|interval| interval.high.min(1.0)),
             naive_accuracy: mean(&|run| run.naive_accuracy),
+            ceiling: mean(&|run| run.ceiling),
+            leaked: runs.iter().filter_map(|run| run.leaked).max(),
             auc: mean(&|run| run.auc),
             seconds: mean(&|run| run.seconds),
             ids: runs.iter().map(|run| run.id.clone()).collect(),
@@ -302,6 +328,8 @@ struct Row<'a> {
     accuracy_low: Option<f64>,
     accuracy_high: Option<f64>,
     naive_accuracy: Option<f64>,
+    ceiling: Option<f64>,
+    leaked: Option<u64>,
     auc: Option<f64>,
     seconds: Option<f64>,
     ids: String,
@@ -322,6 +350,8 @@ impl<'a> From<&'a PointSummary> for Row<'a> {
             accuracy_low: point.accuracy_low,
             accuracy_high: point.accuracy_high,
             naive_accuracy: point.naive_accuracy,
+            ceiling: point.ceiling,
+            leaked: point.leaked,
             auc: point.auc,
             seconds: point.seconds,
             ids: point.ids.join(" "),

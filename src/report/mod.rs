@@ -4,6 +4,7 @@ pub mod audit;
 pub mod compare;
 pub mod comparison;
 pub mod progress;
+pub mod prospect;
 pub mod summary;
 pub mod sweep_view;
 pub mod table;

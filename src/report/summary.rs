@@ -3,16 +3,16 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::evaluate::{ClassMetrics, Evaluation};
+use crate::evaluate::{ClassMetrics, Evaluation, format_p};
 use crate::events::{Epoch, Part};
-use crate::store::RunDetail;
+use crate::store::{RunDetail, RunSummary};
 
 /// The summary of a run, as plain text. `folder` is where its files are, `store` where its row is.
 pub fn summary(run: &RunDetail, folder: &Path, store: &Path) -> String {
     let mut text = headline(run);
     if let (Some(evaluation), Some(classes)) = (&run.evaluation, &run.classes) {
         text.push('\n');
-        text.push_str(&verdict(evaluation, classes));
+        text.push_str(&verdict(&run.summary, evaluation, classes));
         text.push('\n');
         text.push_str(&confusion(evaluation, classes));
     }
@@ -43,7 +43,7 @@ fn headline(run: &RunDetail) -> String {
     text
 }
 
-fn verdict(evaluation: &Evaluation, classes: &[String; 2]) -> String {
+fn verdict(run: &RunSummary, evaluation: &Evaluation, classes: &[String; 2]) -> String {
     let interval = evaluation.accuracy_interval;
     let mut text = String::new();
     let _ = writeln!(
@@ -56,16 +56,38 @@ fn verdict(evaluation: &Evaluation, classes: &[String; 2]) -> String {
     );
     let _ = writeln!(
         text,
-        "Naive     {}  (always answering \"{}\")",
+        "Naive     {}  (always answering \"{}\"; the test set is {} {} and {} {})",
         percent(evaluation.naive_accuracy),
-        classes[evaluation.naive_class.min(1)]
+        classes[evaluation.naive_class.min(1)],
+        evaluation.classes[0].support,
+        classes[0],
+        evaluation.classes[1].support,
+        classes[1]
     );
+    if let (Some(ceiling), Some(low), Some(high)) = (run.ceiling, run.ceiling_low, run.ceiling_high) {
+        let _ = writeln!(
+            text,
+            "Ceiling   {}  (95 % interval {} to {}, from labels of pictures that occur more than once)",
+            percent(ceiling),
+            percent(low),
+            percent(high)
+        );
+    }
     let _ = writeln!(text, "Verdict   {}", evaluation.sentence(classes));
     let auc = evaluation.auc.map_or_else(|| "undefined: one class is missing".to_owned(), |auc| format!("{auc:.3}"));
     let interval = evaluation.auc_interval.map(|auc| format!("  (95 % interval {:.3} to {:.3})", auc.low, auc.high));
     let _ = writeln!(text, "AUC       {auc}{}", interval.unwrap_or_default());
     if let Some(error) = evaluation.calibration_error {
         let _ = writeln!(text, "Brier     {:.3}  (calibration error {error:.3})", evaluation.brier);
+    }
+    if let Some(tuned) = &evaluation.tuned {
+        let _ = writeln!(
+            text,
+            "Tuned     {}  (at threshold {:.3}, the best on the validation set; against naive {})",
+            percent(tuned.accuracy),
+            tuned.threshold,
+            format_p(tuned.p_naive)
+        );
     }
     text
 }

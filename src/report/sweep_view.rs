@@ -114,7 +114,9 @@ impl SweepView {
         let id = job.id.as_deref().map(|id| format!("  run {id}")).unwrap_or_default();
         let mut text = format!("{:11}  {}", outcome.word(), job.title());
         if let (RunOutcome::Completed { .. }, Some(run)) = (outcome, run) {
-            let naive = run.naive_accuracy.map(|naive| format!(" (naive {})", percent(naive))).unwrap_or_default();
+            let ceiling = run.ceiling.map(|ceiling| format!(", ceiling {}", percent(ceiling))).unwrap_or_default();
+            let naive =
+                run.naive_accuracy.map(|naive| format!(" (naive {}{ceiling})", percent(naive))).unwrap_or_default();
             text +=
                 &run.accuracy.map(|accuracy| format!("  accuracy {}{naive}", percent(accuracy))).unwrap_or_default();
             text += &run.auc.map(|auc| format!("  AUC {auc:.3}")).unwrap_or_default();

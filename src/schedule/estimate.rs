@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::config::{Experiment, parse};
 use crate::model::fold::products_of_a_step;
-use crate::model::shapes::shapes;
+use crate::model::shapes::{Shapes, shapes};
 use crate::store::Measured;
 use crate::train::environment::kibibytes;
 
@@ -31,15 +31,20 @@ pub fn cost(experiment: &Experiment, images: usize, threads: usize) -> Cost {
     let values: usize = shapes.layers.iter().map(|layer| layer.output.iter().product::<usize>()).sum();
     let values = values as f64;
     let train = experiment.train();
-    let dense = shapes.layers.iter().filter(|layer| layer.output.len() == 1).map(|layer| layer.parameters);
-    // Every weight of a dense layer is used once, forward and for each of the two gradients.
-    let products = products_of_a_step(experiment, &shapes.layers) + 3 * train.batch_size() * dense.sum::<usize>();
     let trained = images as f64 * (1.0 - experiment.split().test());
-    let work = products as f64 * trained / train.batch_size() as f64 * train.epochs() as f64;
+    let work = products_of_an_image(experiment, &shapes) * trained * train.epochs() as f64;
     // Values, their gradients and one more buffer; batches prepared ahead; weights, gradient, moments, checkpoint.
     let batch = train.batch_size().min(images.max(1)) as f64;
     let memory = BASE + 4.0 * (batch * (3.0 * values + (threads + 4) as f64 * input) + 6.0 * shapes.parameters as f64);
     Cost { work, memory }
+}
+
+/// Multiply-adds of a training step for one image.
+fn products_of_an_image(experiment: &Experiment, shapes: &Shapes) -> f64 {
+    let batch = experiment.train().batch_size();
+    let dense = shapes.layers.iter().filter(|layer| layer.output.len() == 1).map(|layer| layer.parameters);
+    // Every weight of a dense layer is used once, forward and for each of the two gradients.
+    products_of_a_step(experiment, &shapes.layers) as f64 / batch as f64 + 3.0 * dense.sum::<usize>() as f64
 }
 
 /// Corrects costs by experience.
@@ -67,6 +72,20 @@ impl Estimator {
         }
         let memory_share = median(memories).unwrap_or(1.0).clamp(0.1, 10.0);
         Self { seconds_per_product: median(times), memory_share }
+    }
+
+    /// Whether it can tell times.
+    pub fn has_times(&self) -> bool {
+        self.seconds_per_product.is_some()
+    }
+
+    /// The same, with the seconds that one image takes in a training step of an experiment on `threads` threads.
+    #[must_use]
+    pub fn timed(self, experiment: &Experiment, seconds_per_image: f64, threads: usize) -> Self {
+        let shapes = shapes(experiment.model(), experiment.data().image_size()).ok();
+        let products =
+            shapes.map(|shapes| products_of_an_image(experiment, &shapes)).filter(|&products| products > 0.0);
+        Self { seconds_per_product: products.map(|products| seconds_per_image * threads as f64 / products), ..self }
     }
 
     /// Seconds of a run on `threads` threads, if there is experience.

@@ -230,6 +230,16 @@ pub fn check(file: SweepFile) -> Result<usize, PlanError> {
     Ok(file.points().unwrap_or(usize::MAX).saturating_mul(file.repeats()).saturating_mul(file.folds().len()))
 }
 
+/// One experiment of a file, to reckon with.
+///
+/// # Errors
+/// [`PlanError::Config`] when its values do not fit together.
+pub fn sample(file: &SweepFile) -> Result<Experiment, PlanError> {
+    let folds = file.folds();
+    let experiment = file.experiment(&first_point(file, 0), 0, folds.first().copied().unwrap_or(0));
+    experiment.map_err(|error| PlanError::Config(vec![error]))
+}
+
 /// Every repeat and every fold of a point.
 fn experiments(study: usize, file: &SweepFile, trial: usize, point: &Point) -> Result<Vec<Wanted>, ConfigError> {
     let folds = file.folds();

@@ -133,6 +133,13 @@ impl Queue {
         queue
     }
 
+    /// Runs get so many threads each; their times go with it.
+    pub fn set_threads(&mut self, threads: usize) {
+        let ratio = self.terms.threads as f64 / threads as f64;
+        self.terms.threads = threads;
+        self.jobs.iter_mut().for_each(|job| job.seconds = job.seconds.map(|seconds| seconds * ratio));
+    }
+
     /// The queue of a single run.
     pub fn one(experiment: Experiment, fingerprint: &str, force: bool, threads: usize) -> Self {
         let run_key = run_key(&experiment, fingerprint);

@@ -118,7 +118,7 @@ impl Taker<'_> {
     fn data(&self, data: &DataSummary) -> Result<(), StoreError> {
         self.execute(
             "UPDATE runs SET fingerprint = ?2, split_hash = ?3, class_0 = ?4, class_1 = ?5, broken_images = ?6,
-                 leaked = ?7 WHERE id = ?1",
+                 leaked = ?7, ceiling = ?8, ceiling_low = ?9, ceiling_high = ?10 WHERE id = ?1",
             params![
                 self.run,
                 data.fingerprint,
@@ -126,7 +126,10 @@ impl Taker<'_> {
                 data.classes[0],
                 data.classes[1],
                 data.broken.len() as i64,
-                data.leaked as i64
+                data.leaked as i64,
+                data.ceiling.map(|ceiling| ceiling.accuracy),
+                data.ceiling.map(|ceiling| ceiling.interval.low),
+                data.ceiling.map(|ceiling| ceiling.interval.high),
             ],
         )?;
         // Most runs of a sweep share their data and their split.
@@ -249,6 +252,7 @@ impl Taker<'_> {
 /// Names and values of the `metrics` table; undefined ones have no row.
 fn metrics(evaluation: &Evaluation) -> Vec<(&'static str, Option<f64>)> {
     let [class_0, class_1] = &evaluation.classes;
+    let tuned = evaluation.tuned;
     vec![
         ("test_images", Some(evaluation.confusion.total() as f64)),
         ("accuracy", Some(evaluation.accuracy)),
@@ -272,5 +276,10 @@ fn metrics(evaluation: &Evaluation) -> Vec<(&'static str, Option<f64>)> {
         ("precision_1", class_1.precision),
         ("recall_1", class_1.recall),
         ("f1_1", class_1.f1),
+        ("tuned_threshold", tuned.map(|tuned| tuned.threshold)),
+        ("tuned_accuracy", tuned.map(|tuned| tuned.accuracy)),
+        ("tuned_accuracy_low", tuned.map(|tuned| tuned.accuracy_interval.low)),
+        ("tuned_accuracy_high", tuned.map(|tuned| tuned.accuracy_interval.high)),
+        ("tuned_p_naive", tuned.map(|tuned| tuned.p_naive)),
     ]
 }

@@ -87,6 +87,7 @@ fn migrations() -> Vec<M<'static>> {
         M::up(include_str!("migrations/0001_runs.sql")),
         M::up(include_str!("migrations/0002_sweeps.sql")),
         M::up(include_str!("migrations/0003_points.sql")),
+        M::up(include_str!("migrations/0004_trust.sql")),
     ]
 }
 

@@ -1,5 +1,7 @@
 //! Questions asked of the store, one function each.
 
+use std::collections::HashSet;
+
 use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
@@ -66,6 +68,16 @@ pub struct RunSummary {
     pub test_images: Option<u64>,
     /// Test images that look like a training image.
     pub leaked: Option<u64>,
+    /// The accuracy that contradicting labels of the same pictures allow.
+    pub ceiling: Option<f64>,
+    /// Lower end of its 95 % interval.
+    pub ceiling_low: Option<f64>,
+    /// Upper end.
+    pub ceiling_high: Option<f64>,
+    /// The threshold that is best on the validation set.
+    pub tuned_threshold: Option<f64>,
+    /// Accuracy on the test set at that threshold.
+    pub tuned_accuracy: Option<f64>,
     /// Most memory that the worker held, in bytes.
     pub peak_memory: Option<u64>,
     /// Why it failed, diverged or stopped early.
@@ -81,7 +93,7 @@ pub struct RunSummary {
 const SUMMARY_COLUMNS: &str = "id, name, point, status, seed, backend, started_at, finished_at, seconds, epochs, \
      parameters, validation_accuracy, validation_loss, validation_auc, accuracy, accuracy_low, accuracy_high, \
      naive_accuracy, p_naive, auc, auc_low, auc_high, average_precision, brier, calibration_error, test_images, leaked, \
-     peak_memory, message, fingerprint, split_hash, point_key";
+     ceiling, ceiling_low, ceiling_high, tuned_threshold, tuned_accuracy, peak_memory, message, fingerprint, split_hash, point_key";
 
 impl RunSummary {
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -114,6 +126,11 @@ impl RunSummary {
             calibration_error: row.get("calibration_error")?,
             test_images: row.get("test_images")?,
             leaked: row.get("leaked")?,
+            ceiling: row.get("ceiling")?,
+            ceiling_low: row.get("ceiling_low")?,
+            ceiling_high: row.get("ceiling_high")?,
+            tuned_threshold: row.get("tuned_threshold")?,
+            tuned_accuracy: row.get("tuned_accuracy")?,
             peak_memory: row.get("peak_memory")?,
             message: row.get("message")?,
             fingerprint: row.get("fingerprint")?,
@@ -258,6 +275,31 @@ impl Store {
         Ok(id.map(|id| self.summary(&id)).transpose()?.flatten())
     }
 
+    /// Test accuracies of the completed runs on one data set for which an SQL expression over the `run_summary` view holds;
+    /// forced repetitions of a run count once.
+    ///
+    /// # Errors
+    /// See [`Store::summaries`].
+    pub fn accuracies(&self, fingerprint: Option<&str>, filter: Option<&str>) -> Result<Vec<f64>, StoreError> {
+        let allowed: Option<HashSet<String>> = match filter {
+            Some(_) => Some(self.summaries(filter, None)?.into_iter().map(|run| run.id).collect()),
+            None => None,
+        };
+        // Of very many runs only these columns are read.
+        let sql = "SELECT runs.id, runs.run_key, metrics.value FROM metrics JOIN runs ON runs.id = metrics.run_id
+                   WHERE metrics.name = 'accuracy' AND runs.status = 'completed' AND runs.fingerprint IS ?1";
+        let mut statement = self.connection.prepare(sql)?;
+        let mut rows = statement.query([fingerprint])?;
+        let (mut seen, mut found) = (HashSet::new(), Vec::new());
+        while let Some(row) = rows.next()? {
+            let (id, run_key): (String, String) = (row.get(0)?, row.get(1)?);
+            if allowed.as_ref().is_none_or(|allowed| allowed.contains(&id)) && seen.insert(run_key) {
+                found.push(row.get(2)?);
+            }
+        }
+        Ok(found)
+    }
+
     /// One line of the report, by its id.
     ///
     /// # Errors
@@ -339,9 +381,13 @@ impl Store {
     /// The evaluation, computed again from the stored predictions; `None` before completion.
     fn evaluation(&self, id: &str) -> Result<Option<Evaluation>, StoreError> {
         let Predictions { labels, probabilities, .. } = self.predictions(id)?;
-        let naive = "SELECT value FROM metrics WHERE run_id = ?1 AND name = 'naive_class'";
-        let naive: Option<f64> = self.connection.query_row(naive, [id], |row| row.get(0)).optional()?;
-        Ok(naive.and_then(|naive| Evaluation::of(&labels, &probabilities, usize::from(naive > 0.5)).ok()))
+        let metric = |name: &str| -> Result<Option<f64>, StoreError> {
+            let sql = "SELECT value FROM metrics WHERE run_id = ?1 AND name = ?2";
+            Ok(self.connection.query_row(sql, [id, name], |row| row.get(0)).optional()?)
+        };
+        let (naive, threshold) = (metric("naive_class")?, metric("tuned_threshold")?);
+        let evaluation = naive.and_then(|naive| Evaluation::of(&labels, &probabilities, usize::from(naive > 0.5)).ok());
+        Ok(evaluation.map(|evaluation| evaluation.with_threshold(&labels, &probabilities, threshold)))
     }
 
     /// The history of a run.

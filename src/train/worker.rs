@@ -20,11 +20,11 @@ use super::loss::probability;
 use super::training::{Outcome, TrainError, Training};
 use crate::config::{BackendKind, ConfigError, Experiment, load};
 use crate::data::cache::Dataset;
-use crate::data::duplicates::leaked;
+use crate::data::duplicates::{labels_of_groups, leaked};
 use crate::data::error::DataError;
 use crate::data::source::OpenSource;
 use crate::data::split::{Shares, Split, split};
-use crate::evaluate::{EvaluateError, Evaluation};
+use crate::evaluate::{EvaluateError, Evaluation, label_ceiling, youden_threshold};
 use crate::events::{Completed, DataSummary, Epoch, Event, FailureKind, ImageRow, Part, Prediction, Started, Writer};
 use crate::model::kernels::Kernels;
 use crate::model::{Network, WeightsError, fold, shapes, weights};
@@ -188,7 +188,7 @@ fn make_split(experiment: &Experiment, dataset: &Dataset) -> Result<Split, DataE
     let groups = settings.keep_duplicates_together().then(|| dataset.duplicate_groups());
     let fold = (settings.folds() > 0).then_some((settings.fold(), settings.folds()));
     let shares = Shares { test: settings.test(), validation: settings.validation(), fold };
-    split(&labels, groups.as_deref(), experiment.seed(), shares)
+    split(&labels, groups.as_deref(), experiment.split_seed(), shares)
 }
 
 fn summary(experiment: &Experiment, dataset: &Dataset, split: &Split) -> DataSummary {
@@ -212,8 +212,10 @@ fn summary(experiment: &Experiment, dataset: &Dataset, split: &Split) -> DataSum
         hasher.update(image.name.as_bytes());
         hasher.update(b"\n");
     }
+    let groups = dataset.duplicate_groups();
+    let labels: Vec<usize> = (0..dataset.len()).map(|index| dataset.label(index)).collect();
     let count = |indices: &[usize]| {
-        let positive = indices.iter().filter(|&&index| dataset.label(index) == 1).count();
+        let positive = indices.iter().filter(|&&index| labels[index] == 1).count();
         [indices.len() - positive, positive]
     };
     DataSummary {
@@ -223,7 +225,8 @@ fn summary(experiment: &Experiment, dataset: &Dataset, split: &Split) -> DataSum
         train: count(&split.train),
         validation: count(&split.validation),
         test: count(&split.test),
-        leaked: leaked(&dataset.duplicate_groups(), &split.train, &split.test).len(),
+        leaked: leaked(&groups, &split.train, &split.test).len(),
+        ceiling: label_ceiling(&labels_of_groups(&groups, &labels)),
         from_cache: dataset.from_cache(),
         broken: dataset.broken().iter().map(|broken| (broken.name.clone(), broken.reason.clone())).collect(),
         images,
@@ -278,7 +281,10 @@ impl Run<'_> {
                 let Some(logits) = training.logits(&network, &self.split.test) else {
                     return Ok(Event::Interrupted { epochs_done: place.history.len(), steps_done: 0 });
                 };
-                let mut completed = self.evaluate(&logits, stopped_early)?;
+                let Some(validation) = training.logits(&network, &self.split.validation) else {
+                    return Ok(Event::Interrupted { epochs_done: place.history.len(), steps_done: 0 });
+                };
+                let mut completed = self.evaluate(&logits, &validation, stopped_early)?;
                 completed.seconds = place.seconds + started.elapsed().as_secs_f64();
                 completed.artifacts = self.write_artifacts(&network, &place.history, &completed.predictions)?;
                 Ok(Event::Completed(completed))
@@ -288,13 +294,23 @@ impl Run<'_> {
         }
     }
 
-    fn evaluate(&self, logits: &[f64], stopped_early: Option<String>) -> Result<Completed, RunError> {
+    /// Metrics of the test set; the other threshold is chosen on the validation set alone.
+    fn evaluate(
+        &self,
+        logits: &[f64],
+        validation: &[f64],
+        stopped_early: Option<String>,
+    ) -> Result<Completed, RunError> {
         let test = &self.split.test;
-        let labels: Vec<bool> = test.iter().map(|&index| self.dataset.label(index) == 1).collect();
-        let probabilities: Vec<f64> = logits.iter().map(|&logit| probability(logit)).collect();
+        let labels =
+            |indices: &[usize]| -> Vec<bool> { indices.iter().map(|&index| self.dataset.label(index) == 1).collect() };
+        let probabilities = |logits: &[f64]| -> Vec<f64> { logits.iter().map(|&logit| probability(logit)).collect() };
+        let threshold = youden_threshold(&labels(&self.split.validation), &probabilities(validation));
+        let (labels, probabilities) = (labels(test), probabilities(logits));
         let positive = self.split.train.iter().filter(|&&index| self.dataset.label(index) == 1).count();
         let naive_class = usize::from(2 * positive >= self.split.train.len());
-        let evaluation = Evaluation::of(&labels, &probabilities, naive_class)?;
+        let evaluation =
+            Evaluation::of(&labels, &probabilities, naive_class)?.with_threshold(&labels, &probabilities, threshold);
         let predictions = test.iter().zip(probabilities).map(|(&index, probability)| Prediction {
             name: self.dataset.name(index).to_owned(),
             label: self.dataset.label(index),

@@ -64,9 +64,32 @@ holm = [[p, multipletests(p, method="holm")[1].tolist()]
         for p in ([0.01, 0.04, 0.03], [0.2], [0.5, 0.9, 0.001, 0.04, 0.012], rng.random(20).tolist(), [0.02] * 5)]
 maxima = [[n, scipy.integrate.quad(lambda z: n * z * scipy.stats.norm.pdf(z) * scipy.stats.norm.cdf(z) ** (n - 1), -12, 12, epsabs=1e-13,
                                    limit=500)[0]] for n in (2, 3, 5, 12, 50, 1000, 100000)]
+
+
+def power(n, disagreement, difference):
+    """Exact power of the exact McNemar test: over the number of disagreements, which is binomial itself."""
+    total, better = 0.0, 0.5 + 0.5 * difference / disagreement
+    for number in range(1, n + 1):
+        weight = scipy.stats.binom.pmf(number, n, disagreement)
+        k = np.arange(number + 1)
+        p = np.minimum(1, 2 * scipy.stats.binom.cdf(np.minimum(k, number - k), number, 0.5))
+        total += weight * scipy.stats.binom.pmf(k, number, better)[p < 0.05].sum()
+    return total
+
+
+def best(models, n, rate, right):
+    k = np.arange(n + 1)
+    cdf = np.exp(models * scipy.stats.binom.logcdf(k, n, rate))
+    mean, high = (1 - cdf).sum() / n, k[np.argmax(cdf >= 0.95)] / n
+    return [models, n, rate, right, mean, high, -np.expm1(models * np.log1p(-scipy.stats.binom.sf(right - 1, n, rate)))]
+
+
+powers = [[n, d, e, power(n, d, e)] for n, d, e in ((325, 0.2, 0.0), (325, 0.2, 0.07), (100, 0.3, 0.2), (1629, 0.2, 0.03), (40, 0.1, 0.1))]
+smallest = [[n, next(2 * b - n for b in range(n // 2, n + 1) if scipy.stats.binomtest(b, n, 0.5).pvalue < 0.05)] for n in range(6, 400, 7)]
+selected = [best(*row) for row in ((50, 325, 0.53, 190), (1, 325, 0.526, 180), (1000, 80, 0.5, 55), (3, 20, 0.9, 20))]
 json.dump(dict(
     versions=dict(scipy=scipy.__version__, sklearn=sklearn.__version__, statsmodels=statsmodels.__version__, pROC=proc[0]["version"]),
-    cases=cases, t_intervals=t_intervals, corrected=folds, holm=holm, maxima=maxima,
+    cases=cases, t_intervals=t_intervals, corrected=folds, holm=holm, maxima=maxima, powers=powers, smallest=smallest, selected=selected,
 ), open("honest.json", "w"))
 for name in ("honest_cases.json", "honest_proc.json"):
     os.remove(name)

