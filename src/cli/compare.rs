@@ -1,8 +1,11 @@
 //! `compare`: runs against each other, on the same test images.
 
+use std::path::PathBuf;
+
 use super::exit::{Failure, USAGE};
-use super::{Global, open, print};
+use super::{Global, open, print, write_page};
 use crate::report::compare::{Scale, pairs, render};
+use crate::report::html;
 use crate::report::table::Format;
 use crate::schedule::queue::title;
 use crate::store::StoreError;
@@ -13,6 +16,9 @@ pub struct Args {
     /// Two runs or more: an id, the beginning of one, the name of an experiment (its last run), or `best`.
     #[arg(required = true, num_args = 2.., value_name = "RUN")]
     runs: Vec<String>,
+    /// Write it as one HTML file.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// How to write it.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -31,6 +37,9 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         scale = scale.or(summary.naive_accuracy.map(|naive| Scale { naive, ceiling: summary.ceiling }));
     }
     let pairs = pairs(&runs).map_err(|error| Failure::new(USAGE, error))?;
+    if let Some(file) = &args.html {
+        return write_page(file, &html::comparison(&pairs, scale));
+    }
     let format = if global.json { Format::Json } else { args.format };
     print(&render(&pairs, scale, format).map_err(Failure::run)?)
 }

@@ -30,14 +30,19 @@ const AUGMENTED_SHEET: (usize, usize) = (8, 8);
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Print counts, balance, the naive accuracy, sizes, formats and broken files.
+    #[command(after_help = super::examples::DESCRIBE)]
     Describe(Describe),
     /// Find duplicates, contradicting labels, leakage over the split, the accuracy ceiling that they imply, and odd images.
+    #[command(after_help = super::examples::AUDIT)]
     Audit(super::audit::Audit),
     /// Write a source as a folder with a folder for each class.
+    #[command(after_help = super::examples::UNPACK)]
     Unpack(Unpack),
     /// Write train/ and valid/ folders, each with a folder for each class, as the tutorial's prepare_data does.
+    #[command(after_help = super::examples::SPLIT)]
     Split(Split),
     /// Draw faces with planted label noise and near-duplicates, and the truth about them.
+    #[command(after_help = super::examples::SYNTHESIZE)]
     Synthesize(Synthesize),
 }
 
@@ -46,8 +51,8 @@ pub enum Command {
 pub(super) struct From {
     /// A folder, a .zip, builtin:emoji, builtin:faces, or an experiment file, whose [data] section is taken.
     source: String,
-    /// Names of the class folders.
-    #[arg(long, value_delimiter = ',', num_args = 2, default_values = ["Negative", "Positive"])]
+    /// Names of the class folders: class 0, class 1.
+    #[arg(long, value_delimiter = ',', num_args = 1, default_value = "Negative,Positive", value_name = "ZERO,ONE")]
     classes: Vec<String>,
 }
 

@@ -5,9 +5,13 @@ mod check;
 mod compare;
 mod data;
 mod doctor;
+mod examples;
 pub mod exit;
+mod man;
 mod open;
 mod plan;
+mod plot;
+mod predict;
 mod replay;
 mod report;
 mod run;
@@ -18,7 +22,7 @@ mod store;
 mod sweep;
 mod worker;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -51,36 +55,56 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run one experiment, or go on with it.
+    #[command(after_help = examples::RUN)]
     Run(run::Args),
     /// Run every experiment of files and folders, in parallel, or go on with them.
+    #[command(after_help = examples::SWEEP)]
     Sweep(sweep::Args),
     /// Say what experiments will cost and what their test sets can show, before any is run.
+    #[command(after_help = examples::PLAN)]
     Plan(plan::Args),
     /// List all runs, with what they are worth.
+    #[command(after_help = examples::REPORT)]
     Report(report::Args),
     /// Show everything about one run.
+    #[command(after_help = examples::SHOW)]
     Show(show::Args),
+    /// Draw a run, or many together: history, confusion, ROC, calibration, mistakes; trials, effects, parallel coordinates.
+    #[command(after_help = examples::PLOT)]
+    Plot(plot::Args),
+    /// Say what a run calls images: a JSON object a line.
+    #[command(after_help = examples::PREDICT)]
+    Predict(predict::Args),
     /// Compare runs on the same test images: which is better, by how much, and how sure that is.
+    #[command(after_help = examples::COMPARE)]
     Compare(compare::Args),
     /// Run a run again and say whether it comes out bit-identical.
+    #[command(after_help = examples::REPLAY)]
     Replay(replay::Args),
     /// Look at, synthesize, unpack and split data.
     #[command(subcommand)]
     Data(data::Command),
     /// Check experiment files without running them.
+    #[command(after_help = examples::CHECK)]
     Check(check::Args),
     /// Print the JSON Schema of experiment files, for completion in editors.
+    #[command(after_help = examples::SCHEMA)]
     Schema,
     /// Say what this build and this machine can do.
+    #[command(after_help = examples::DOCTOR)]
     Doctor,
     /// Look after the store.
     #[command(subcommand)]
     Store(store::Command),
     /// Print a completion script for a shell.
+    #[command(after_help = examples::COMPLETIONS)]
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
     },
+    /// Print the manual page, or write one for every command.
+    #[command(after_help = examples::MAN)]
+    Man(man::Args),
     /// Do one run in its folder; started by `run` and `sweep`.
     #[command(hide = true)]
     Worker(worker::Args),
@@ -99,6 +123,8 @@ impl Cli {
             Command::Plan(args) => plan::run(&args, &global),
             Command::Report(args) => report::run(&args, &global),
             Command::Show(args) => show::run(&args, &global),
+            Command::Plot(args) => plot::run(&args, &global),
+            Command::Predict(args) => predict::run(&args, &global),
             Command::Compare(args) => compare::run(&args, &global),
             Command::Replay(args) => replay::run(&args, &global),
             Command::Data(command) => data::run(&command, &global),
@@ -110,6 +136,7 @@ impl Cli {
                 clap_complete::generate(shell, &mut Self::command(), "emo-runner", &mut std::io::stdout());
                 Ok(())
             }
+            Command::Man(args) => man::run(&args),
             Command::Worker(args) => worker::run(&args),
         }
     }
@@ -122,6 +149,13 @@ fn print(text: &str) -> Result<(), Failure> {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::run(error)),
         _ => Ok(()),
     }
+}
+
+/// Writes a page and says where it is.
+fn write_page(file: &Path, page: &str) -> Result<(), Failure> {
+    crate::train::folder::write_atomically(file, page.as_bytes())
+        .map_err(|error| Failure::run(format!("{} cannot be written: {error}.", file.display())))?;
+    print(&format!("{}\n", file.display()))
 }
 
 /// Prints a value as JSON.

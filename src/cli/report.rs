@@ -1,12 +1,16 @@
 //! `report`: all runs, or the best.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use super::exit::Failure;
-use super::{Global, open, print};
+use super::plot::of_run;
+use super::{Global, open, print, write_page};
 use crate::config::Objective;
 use crate::evaluate::{best_of_chance, expected_maximum, format_p, mean_of_repeats, selection_adjusted_p};
 use crate::report::comparison::Comparison;
+use crate::report::html;
+use crate::report::plot::of_runs;
 use crate::report::summary::{percent, summary};
 use crate::report::table::{Format, adjust, runs};
 use crate::store::{RunSummary, Store};
@@ -29,6 +33,9 @@ pub struct Args {
     /// Sort by a column, for example "auc DESC". Default: oldest first.
     #[arg(long, value_name = "KEY")]
     sort: Option<String>,
+    /// Write all runs (with --best, that run) with plots as one HTML file.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// How to write the table.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -47,16 +54,25 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let format = if global.json { Format::Json } else { args.format };
     if !args.best {
         let mut found = store.summaries(args.filter.as_deref(), args.sort.as_deref())?;
-        if args.points {
+        if args.points && args.html.is_none() {
             let comparison = Comparison::of_runs(&found, args.objective.unwrap_or_default());
             return print(&comparison.render(format).map_err(Failure::run)?);
         }
         adjust(&mut found);
+        if let Some(file) = &args.html {
+            let points = Comparison::of_runs(&found, args.objective.unwrap_or_default());
+            let plots = of_runs(&found).map_err(Failure::run)?;
+            return write_page(file, &html::list(&found, &points, &plots));
+        }
         return print(&runs(&found, format).map_err(Failure::run)?);
     }
     let Some(best) = store.best(args.filter.as_deref())? else {
         return Err(Failure::run("No run is completed yet, so there is no best one."));
     };
+    if let Some(file) = &args.html {
+        let plots = of_run(&results, &store, &best.id)?;
+        return write_page(file, &html::run(&store.detail(&best.id)?, &plots));
+    }
     let by_test = best.validation_accuracy.is_none();
     if format != Format::Table {
         return print(&runs(&[best], format).map_err(Failure::run)?);

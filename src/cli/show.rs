@@ -1,9 +1,12 @@
 //! `show`: everything about one run.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use super::exit::Failure;
-use super::{Global, open, print, print_json};
+use super::plot::of_run;
+use super::{Global, open, print, print_json, write_page};
+use crate::report::html;
 use crate::report::summary::{history, summary};
 use crate::report::table::{Format, runs};
 use crate::store::RunDetail;
@@ -13,6 +16,9 @@ use crate::store::RunDetail;
 pub struct Args {
     /// An id, the beginning of one, the name of an experiment (its last run), or `best`.
     run: String,
+    /// Write it with all plots as one HTML file.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// How to write it: markdown and csv give the run's line of the report.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -23,6 +29,9 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let (results, store) = open::store(global)?;
     let id = store.resolve(&args.run)?;
     let detail = store.detail(&id)?;
+    if let Some(file) = &args.html {
+        return write_page(file, &html::run(&detail, &of_run(&results, &store, &id)?));
+    }
     let format = if global.json { Format::Json } else { args.format };
     match format {
         Format::Json => print_json(&detail),

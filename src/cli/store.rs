@@ -10,6 +10,7 @@ use crate::store::Store;
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Make the store anew from the folders of the runs.
+    #[command(after_help = super::examples::REBUILD)]
     Rebuild,
 }
 

@@ -186,7 +186,8 @@ fn refuse_extra_class(
     }
 }
 
-fn has_image_extension(path: &str) -> bool {
+/// Whether a name ends as those of image files do.
+pub fn has_image_extension(path: &str) -> bool {
     let extension = path.rsplit_once('.').map(|(_, extension)| extension.to_lowercase());
     extension.is_some_and(|extension| IMAGE_EXTENSIONS.contains(&extension.as_str()))
 }

@@ -120,7 +120,8 @@ pub struct Scale {
 }
 
 impl Scale {
-    fn text(self) -> String {
+    /// In words.
+    pub fn text(self) -> String {
         let ceiling = self.ceiling.map(|ceiling| format!("; contradicting labels allow {}", percent(ceiling)));
         let naive = percent(self.naive);
         format!(

@@ -3,6 +3,8 @@
 pub mod audit;
 pub mod compare;
 pub mod comparison;
+pub mod html;
+pub mod plot;
 pub mod progress;
 pub mod prospect;
 pub mod summary;

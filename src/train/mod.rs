@@ -11,6 +11,7 @@ pub mod interrupt;
 pub mod learner;
 pub mod loss;
 pub mod optimizer;
+pub mod predict;
 pub mod probe;
 pub mod training;
 pub mod worker;
