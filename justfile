@@ -11,6 +11,13 @@ run FILE *ARGS:
 test:
     cargo test --features ndarray
 
+# The tools that runs are exported to read them back (sets up their environment, about 1.5 GB)
+tools:
+    cargo build --features ndarray
+    python3 -m venv target/tools
+    target/tools/bin/pip install --quiet --requirement tests/tools/requirements.txt
+    target/tools/bin/python tests/tools/exports.py target/debug/emo-runner
+
 # What continuous integration runs
 ci:
     CI=true bash .ci/run

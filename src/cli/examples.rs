@@ -12,6 +12,7 @@ examples! {
     SHOW: "  emo-runner show quick\n  emo-runner show best --html run.html\n  emo-runner show bd1c --json"
     PLOT: "  emo-runner plot quick --to plots\n  emo-runner plot --where \"name = 'width'\" --to plots --format svg"
     PREDICT: "  emo-runner predict best picture.jpg\n  emo-runner predict quick folder --threshold tuned\n  find . -name '*.png' | emo-runner predict quick -"
+    EXPORT: "  emo-runner export --to csv --out tables\n  emo-runner export quick --to onnx --out models\n  emo-runner export --where \"name = 'width'\" --to optuna --out width.db\n  emo-runner export best --to mlflow --out http://127.0.0.1:5000"
     COMPARE: "  emo-runner compare quick relu\n  emo-runner compare a b c --format markdown\n  emo-runner compare a b --html comparison.html"
     REPLAY: "  emo-runner replay quick"
     CHECK: "  emo-runner check experiments/quick.toml\n  emo-runner check my.toml --set model.kernel=5"

@@ -7,6 +7,7 @@ mod data;
 mod doctor;
 mod examples;
 pub mod exit;
+mod export;
 mod man;
 mod open;
 mod plan;
@@ -75,6 +76,9 @@ enum Command {
     /// Say what a run calls images: a JSON object a line.
     #[command(after_help = examples::PREDICT)]
     Predict(predict::Args),
+    /// Write runs for other tools: CSV, JSON, Parquet, TensorBoard, MLflow, Optuna, safetensors, ONNX.
+    #[command(after_help = examples::EXPORT)]
+    Export(export::Args),
     /// Compare runs on the same test images: which is better, by how much, and how sure that is.
     #[command(after_help = examples::COMPARE)]
     Compare(compare::Args),
@@ -125,6 +129,7 @@ impl Cli {
             Command::Show(args) => show::run(&args, &global),
             Command::Plot(args) => plot::run(&args, &global),
             Command::Predict(args) => predict::run(&args, &global),
+            Command::Export(args) => export::run(&args, &global),
             Command::Compare(args) => compare::run(&args, &global),
             Command::Replay(args) => replay::run(&args, &global),
             Command::Data(command) => data::run(&command, &global),

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod compare;
 pub mod comparison;
+pub mod export;
 pub mod html;
 pub mod plot;
 pub mod progress;

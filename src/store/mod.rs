@@ -4,6 +4,7 @@
 //! from `results/runs/`. The schema is in `migrations/`; plain SQL from outside is welcome.
 
 mod ingest;
+mod optuna;
 mod query;
 mod sweeps;
 
@@ -14,6 +15,7 @@ use rusqlite::{Connection, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 use thiserror::Error;
 
+pub use optuna::write_optuna;
 pub use query::{Predictions, RunDetail, RunSummary};
 pub use sweeps::{KnownRun, Measured};
 
