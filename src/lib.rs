@@ -1,6 +1,6 @@
 //! Experiments with small image classifiers: one TOML file in, an honest verdict out.
 //!
-//! Imports run one way: `cli` → `schedule`, `report` → `store`, `train` → `model`, `data`, `evaluate` → `config`. The
+//! Imports run one way: `cli` → `ui` → `schedule`, `report` → `store`, `train` → `model`, `data`, `evaluate` → `config`. The
 //! event vocabulary and the random streams stand beside that ladder, because many rungs speak them.
 
 #![deny(unsafe_code)]
@@ -17,3 +17,4 @@ pub mod report;
 pub mod schedule;
 pub mod store;
 pub mod train;
+pub mod ui;

@@ -13,6 +13,7 @@ examples! {
     PLOT: "  emo-runner plot quick --to plots\n  emo-runner plot --where \"name = 'width'\" --to plots --format svg"
     PREDICT: "  emo-runner predict best picture.jpg\n  emo-runner predict quick folder --threshold tuned\n  find . -name '*.png' | emo-runner predict quick -"
     EXPORT: "  emo-runner export --to csv --out tables\n  emo-runner export quick --to onnx --out models\n  emo-runner export --where \"name = 'width'\" --to optuna --out width.db\n  emo-runner export best --to mlflow --out http://127.0.0.1:5000"
+    UI: "  emo-runner ui\n  emo-runner ui --port 9000 --allow-edit\n  emo-runner ui --db elsewhere/emo.db"
     COMPARE: "  emo-runner compare quick relu\n  emo-runner compare a b c --format markdown\n  emo-runner compare a b --html comparison.html"
     REPLAY: "  emo-runner replay quick"
     CHECK: "  emo-runner check experiments/quick.toml\n  emo-runner check my.toml --set model.kernel=5"

@@ -21,6 +21,7 @@ mod show;
 mod slots;
 mod store;
 mod sweep;
+mod ui;
 mod worker;
 
 use std::path::{Path, PathBuf};
@@ -79,6 +80,9 @@ enum Command {
     /// Write runs for other tools: CSV, JSON, Parquet, TensorBoard, MLflow, Optuna, safetensors, ONNX.
     #[command(after_help = examples::EXPORT)]
     Export(export::Args),
+    /// Serve runs, sweeps and data as a local page in the browser.
+    #[command(after_help = examples::UI)]
+    Ui(ui::Args),
     /// Compare runs on the same test images: which is better, by how much, and how sure that is.
     #[command(after_help = examples::COMPARE)]
     Compare(compare::Args),
@@ -130,6 +134,7 @@ impl Cli {
             Command::Plot(args) => plot::run(&args, &global),
             Command::Predict(args) => predict::run(&args, &global),
             Command::Export(args) => export::run(&args, &global),
+            Command::Ui(args) => ui::run(&args, &global),
             Command::Compare(args) => compare::run(&args, &global),
             Command::Replay(args) => replay::run(&args, &global),
             Command::Data(command) => data::run(&command, &global),

@@ -7,18 +7,10 @@ use serde_json::json;
 
 use super::exit::Failure;
 use super::{Global, open, print, print_json};
-use crate::config::{ImageSize, Interpolation, parse};
-use crate::data::cache::Dataset;
-use crate::data::source::OpenSource;
-use crate::report::plot::{self, Mistake, Plot, mistakes, png, surest};
+use crate::report::plot::{self, Plot, png};
 use crate::schedule::Results;
-use crate::store::{RunDetail, Store};
+use crate::store::Store;
 use crate::train::folder::write_atomically;
-
-/// Size at which images are shown.
-const THUMBNAIL: ImageSize = ImageSize { height: 120, width: 120 };
-/// Mistakes that are shown.
-pub const MISTAKES: usize = 24;
 
 /// Arguments of `plot`.
 #[derive(Debug, clap::Args)]
@@ -76,24 +68,8 @@ pub fn of_run(results: &Results, store: &Store, id: &str) -> Result<Vec<Plot>, F
     let detail = store.detail(id)?;
     let predictions = store.predictions(id)?;
     let mut plots = plot::of_run(&detail, &predictions).map_err(Failure::run)?;
-    let wrong = surest(&predictions, MISTAKES);
-    if let Some(classes) = detail.classes.as_ref().filter(|_| !wrong.is_empty()) {
-        plots.extend(thumbnails(results, &detail, &wrong).map(|dataset| mistakes(&wrong, &dataset, classes)));
-    }
+    plots.extend(plot::mistakes_of(&results.cache(), &detail, &predictions));
     Ok(plots)
-}
-
-/// The images of a run's data, if they are where they were and what they were.
-fn thumbnails(results: &Results, detail: &RunDetail, wrong: &[Mistake]) -> Option<Dataset> {
-    let experiment = parse(&detail.experiment, Path::new("experiment.toml"), &[]).ok()?.experiment;
-    let source = OpenSource::open(experiment.data().source(), experiment.data().classes()).ok()?;
-    let dataset =
-        Dataset::load(&source, THUMBNAIL, Interpolation::Bilinear, true, &results.cache(), &|_, _| {}).ok()?;
-    let same = detail.summary.fingerprint.as_deref() == Some(&dataset.fingerprint().to_string());
-    if !same {
-        tracing::warn!(mistakes = wrong.len(), "the data have changed since the run, so its mistakes are not shown");
-    }
-    same.then_some(dataset)
 }
 
 fn write(plot: &Plot, args: &Args) -> Result<Vec<PathBuf>, Failure> {

@@ -113,7 +113,12 @@ fn counted(group: &Group, classes: &[String; 2]) -> String {
 
 /// The findings as a page. `thumbnails` is the audited data set, whose pixels are shown.
 pub fn html(audit: &Audit, doubts: Option<&[Doubt]>, thumbnails: &Dataset) -> String {
-    let mut page = String::from(HEAD);
+    format!("{HEAD}{}</main></html>\n", body(audit, doubts, thumbnails))
+}
+
+/// The findings without the frame of a page.
+pub fn body(audit: &Audit, doubts: Option<&[Doubt]>, thumbnails: &Dataset) -> String {
+    let mut page = String::new();
     let _ = write!(page, "<h1>Audit of {}</h1><pre>{}</pre>", escape(&audit.source), escape(&words(audit, doubts)));
     let picture = |image: usize, note: &str| figure(thumbnails, &audit.classes, image, note);
     section(
@@ -143,13 +148,13 @@ pub fn html(audit: &Audit, doubts: Option<&[Doubt]>, thumbnails: &Dataset) -> St
         }),
     );
     section(&mut page, "Odd images", audit.odd.iter().take(SHOWN).map(|odd| picture(odd.image, &odd.reason)));
-    page + "</main></html>\n"
+    page
 }
 
 fn section(page: &mut String, title: &str, items: impl Iterator<Item = String>) {
     let items: Vec<String> = items.collect();
     if !items.is_empty() {
-        let _ = write!(page, "<h2>{title}</h2><section>{}</section>", items.concat());
+        let _ = write!(page, "<h2>{title}</h2><div class=found>{}</div>", items.concat());
     }
 }
 
@@ -178,7 +183,7 @@ const HEAD: &str = r#"<!doctype html><html lang="en"><meta charset="utf-8"><meta
 <title>Audit</title><style>
 :root { color-scheme: light dark; font: 15px/1.45 system-ui, sans-serif }
 main { max-width: 75rem; margin: 2rem auto; padding: 0 1rem } pre { white-space: pre-wrap; overflow-wrap: anywhere; padding: 1rem; border: 1px solid #8885 }
-section { display: flex; flex-wrap: wrap; gap: .75rem } .group { display: flex; flex-wrap: wrap; gap: .5rem; padding: .5rem; border: 1px solid #8888 }
+.found { display: flex; flex-wrap: wrap; gap: .75rem } .group { display: flex; flex-wrap: wrap; gap: .5rem; padding: .5rem; border: 1px solid #8888 }
 figure { margin: 0; width: 8rem; font-size: .75rem; overflow-wrap: anywhere } img { width: 8rem; height: 8rem; object-fit: cover }
 .c0 { color: #b35900 } .c1 { color: #0067a5 } @media (prefers-color-scheme: dark) { .c0 { color: #ffb266 } .c1 { color: #7cc4f5 } }
 </style><main>"#;

@@ -11,9 +11,9 @@ use super::results::Results;
 use crate::config::{ConfigError, Experiment, load};
 use crate::events::{self, Event, Writer};
 use crate::model::weights;
-use crate::store::{Store, StoreError};
+use crate::store::{Annotation, Store, StoreError};
 use crate::train::checkpoint::Place;
-use crate::train::folder::RunFolder;
+use crate::train::folder::{RunFolder, write_atomically};
 
 /// Why the store could not be brought in line.
 #[derive(Debug, Error)]
@@ -82,9 +82,23 @@ pub fn rebuild(results: &Results, store: &mut Store) -> Result<Rebuilt, Reconcil
             continue;
         }
         store.take(&id, &experiment, &lines)?;
+        if let Some(annotation) = fs::read(folder.annotation()).ok().and_then(|text| serde_json::from_slice(&text).ok())
+        {
+            store.annotate(&id, &annotation)?;
+        }
         rebuilt.runs += 1;
     }
     Ok(rebuilt)
+}
+
+/// Keeps what people wrote beside a run: in its folder, from which the store can be made again, and in the store.
+///
+/// # Errors
+/// When either cannot be written.
+pub fn annotate(results: &Results, store: &mut Store, id: &str, annotation: &Annotation) -> Result<(), ReconcileError> {
+    let text = serde_json::to_vec_pretty(annotation).map_err(io::Error::from)?;
+    write_atomically(&results.run(id).annotation(), &text)?;
+    Ok(store.annotate(id, annotation)?)
 }
 
 fn experiment_of(folder: &RunFolder) -> Result<Experiment, ConfigError> {

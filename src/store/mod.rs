@@ -5,6 +5,7 @@
 
 mod ingest;
 mod optuna;
+mod page;
 mod query;
 mod sweeps;
 
@@ -16,6 +17,7 @@ use rusqlite_migration::{M, Migrations};
 use thiserror::Error;
 
 pub use optuna::write_optuna;
+pub use page::{Annotation, Listing, NamedRuns, SortKey};
 pub use query::{Predictions, RunDetail, RunSummary};
 pub use sweeps::{KnownRun, Measured};
 
@@ -90,6 +92,7 @@ fn migrations() -> Vec<M<'static>> {
         M::up(include_str!("migrations/0002_sweeps.sql")),
         M::up(include_str!("migrations/0003_points.sql")),
         M::up(include_str!("migrations/0004_trust.sql")),
+        M::up(include_str!("migrations/0005_page.sql")),
     ]
 }
 

@@ -65,6 +65,11 @@ impl RunFolder {
         self.0.join("run.json")
     }
 
+    /// What people wrote beside the run.
+    pub fn annotation(&self) -> PathBuf {
+        self.0.join("annotation.json")
+    }
+
     /// The worker's log.
     pub fn log(&self) -> PathBuf {
         self.0.join("worker.log")

@@ -3,5 +3,5 @@
 mod runs;
 mod style;
 
-pub use runs::{comparison, list, run};
-pub use style::page;
+pub use runs::{comparison, comparison_body, list, p_value, points_table, run, run_body, share};
+pub use style::{STYLE, page};

@@ -12,9 +12,15 @@ use crate::store::{RunDetail, RunSummary};
 
 /// Everything about one run.
 pub fn run(detail: &RunDetail, plots: &[Plot]) -> String {
+    let name = title(&detail.summary.name, &detail.summary.point);
+    page(&name, &run_body(detail, &pictures(plots))).into_string()
+}
+
+/// The same without its frame, with its plots as somebody else shows them.
+pub fn run_body(detail: &RunDetail, plots: &Markup) -> Markup {
     let summary = &detail.summary;
     let name = title(&summary.name, &summary.point);
-    let body = html! {
+    html! {
         h1 { (name) }
         p.faint { "run " (summary.id) ", " (summary.status) ", " (summary.epochs) " epochs"
             @if let Some(seconds) = summary.seconds { " in " (duration(seconds)) } ", begun " (summary.started_at.get(..16).unwrap_or_default().replace('T', " ")) " UTC" }
@@ -22,14 +28,13 @@ pub fn run(detail: &RunDetail, plots: &[Plot]) -> String {
         @if let (Some(evaluation), Some(classes)) = (&detail.evaluation, &detail.classes) {
             (verdict(summary, evaluation, classes))
         }
-        (pictures(plots))
+        (plots)
         (history(detail))
         h2 { "Experiment" }
         pre { (detail.experiment) }
         (environment(detail))
         (repeat(detail))
-    };
-    page(&name, &body).into_string()
+    }
 }
 
 fn verdict(summary: &RunSummary, evaluation: &Evaluation, classes: &[String; 2]) -> Markup {
@@ -41,7 +46,7 @@ fn verdict(summary: &RunSummary, evaluation: &Evaluation, classes: &[String; 2])
                 " test images look like a training image, so the figures may be too good. "
                 code { "split.keep_duplicates_together = true" } " keeps them on one side." }
         }
-        div.scroll { table {
+        div.scroll tabindex="0" role="region" aria-label="Figures" { table {
             tr { th scope="row" { "Accuracy" } td.number { (percent(evaluation.accuracy)) }
                 td { "95 % interval " (percent(interval.low)) " to " (percent(interval.high)) ", " (evaluation.confusion.total()) " test images" } }
             tr { th scope="row" { "Naive" } td.number { (percent(evaluation.naive_accuracy)) }
@@ -87,10 +92,10 @@ fn history(detail: &RunDetail) -> Markup {
     html! {
         @if let Some(first) = detail.epochs.first() {
             h2 { "History" }
-            div.scroll { table {
-                thead { tr { th.number { "epoch" } th.number { "training loss" } th.number { "training accuracy" }
-                    th.number { (first.held_out_part.name()) " loss" } th.number { (first.held_out_part.name()) " accuracy" }
-                    th.number { "learning rate" } th.number { "seconds" } } }
+            div.scroll tabindex="0" role="region" aria-label="Epochs" { table {
+                thead { tr { th.number scope="col" { "epoch" } th.number scope="col" { "training loss" } th.number scope="col" { "training accuracy" }
+                    th.number scope="col" { (first.held_out_part.name()) " loss" } th.number scope="col" { (first.held_out_part.name()) " accuracy" }
+                    th.number scope="col" { "learning rate" } th.number scope="col" { "seconds" } } }
                 tbody { @for epoch in &detail.epochs { tr {
                     td.number { (epoch.epoch) }
                     td.number { (format!("{:.4}", epoch.train.loss)) } td.number { (percent(epoch.train.accuracy)) }
@@ -126,13 +131,18 @@ fn repeat(detail: &RunDetail) -> Markup {
 
 /// Two runs or more on the same images.
 pub fn comparison(pairs: &[Pair], scale: Option<Scale>) -> String {
-    let body = html! {
+    page("Comparison", &comparison_body(pairs, scale)).into_string()
+}
+
+/// The same without its frame.
+pub fn comparison_body(pairs: &[Pair], scale: Option<Scale>) -> Markup {
+    html! {
         h1 { "Comparison" }
         @for pair in pairs { p.verdict { (sentence(pair, pairs.len())) } }
         @if let Some(scale) = scale { p { (scale.text()) } }
-        div.scroll { table {
-            thead { tr { th { "first" } th { "second" } th.number { "accuracy" } th.number { "" } th.number { "difference" }
-                th.number { "95 % interval" } th.number { "p" } th.number { "AUC" } th.number { "" } th.number { "p (AUC)" } } }
+        div.scroll tabindex="0" role="region" aria-label="Pairs of runs" { table {
+            thead { tr { th scope="col" { "first" } th scope="col" { "second" } th.number scope="col" { "accuracy" } th.number scope="col" { "" } th.number scope="col" { "difference" }
+                th.number scope="col" { "95 % interval" } th.number scope="col" { "p" } th.number scope="col" { "AUC" } th.number scope="col" { "" } th.number scope="col" { "p (AUC)" } } }
             tbody { @for pair in pairs { @let c = &pair.comparison; tr {
                 td { (pair.first) } td { (pair.second) }
                 td.number { (percent(c.accuracy[0])) } td.number { (percent(c.accuracy[1])) }
@@ -147,14 +157,13 @@ pub fn comparison(pairs: &[Pair], scale: Option<Scale>) -> String {
         p.faint { "p: exact McNemar and DeLong, adjusted by Holm over the pairs." }
         @for pair in pairs {
             h2 { "Where " (pair.first) " and " (pair.second) " disagree most" }
-            div.scroll { table {
-                thead { tr { th { "image" } th { "class" } th.number { (pair.first) } th.number { (pair.second) } } }
+            div.scroll tabindex="0" role="region" aria-label="Images where they differ" { table {
+                thead { tr { th scope="col" { "image" } th scope="col" { "class" } th.number scope="col" { (pair.first) } th.number scope="col" { (pair.second) } } }
                 tbody { @for (name, label, first, second) in &pair.disagreements { tr {
                     td { (name) } td { (label) } td.number { (format!("{first:.3}")) } td.number { (format!("{second:.3}")) } } } }
             } }
         }
-    };
-    page("Comparison", &body).into_string()
+    }
 }
 
 /// A list of runs, or a whole sweep, with its views.
@@ -169,26 +178,12 @@ pub fn list(runs: &[RunSummary], points: &crate::report::comparison::Comparison,
         @if runs.iter().any(|run| run.leaked > Some(0)) {
             p.warning { "In some runs test images look like training images, so their figures may be too good." }
         }
-        h2 { "Points" }
-        p.faint { @if points.by_validation { "Best first by " (points.objective.to_string()) ", not by the test set." }
-            @else { "Best first by test accuracy, because not every run has a validation set: the best looks better than it is." } }
-        div.scroll { table {
-            thead { tr { th { "experiment" } th.number { "runs" } th.number { (points.objective.to_string()) } th.number { "accuracy" }
-                th.number { "95 % interval" } th.number { "naive" } th.number { "ceiling" } th.number { "AUC" } } }
-            tbody { @for point in &points.points { tr {
-                td { (title(&point.name, &point.point)) } td.number { (point.runs) }
-                td.number { (point.objective.map_or("-".to_owned(), |value| format!("{value:.4}"))) }
-                td.number { (share(point.accuracy)) }
-                td.number { (point.accuracy_low.zip(point.accuracy_high).map_or("-".to_owned(), |(low, high)| format!("{} to {}", percent(low), percent(high)))) }
-                td.number { (share(point.naive_accuracy)) } td.number { (share(point.ceiling)) }
-                td.number { (point.auc.map_or("-".to_owned(), |auc| format!("{auc:.3}"))) }
-            } } }
-        } }
+        (points_table(points))
         (pictures(plots))
         h2 { "Runs" }
-        div.scroll { table {
-            thead { tr { th { "run" } th { "name" } th { "status" } th.number { "accuracy" } th.number { "naive" } th.number { "ceiling" }
-                th.number { "p" } th.number { "AUC" } th.number { "seconds" } } }
+        div.scroll tabindex="0" role="region" aria-label="Runs" { table {
+            thead { tr { th scope="col" { "run" } th scope="col" { "name" } th scope="col" { "status" } th.number scope="col" { "accuracy" } th.number scope="col" { "naive" } th.number scope="col" { "ceiling" }
+                th.number scope="col" { "p" } th.number scope="col" { "AUC" } th.number scope="col" { "seconds" } } }
             tbody { @for run in runs { tr {
                 td { (run.id) } td { (title(&run.name, &run.point)) } td { (run.status) }
                 td.number { (share(run.accuracy)) } td.number { (share(run.naive_accuracy)) } td.number { (share(run.ceiling)) }
@@ -201,10 +196,35 @@ pub fn list(runs: &[RunSummary], points: &crate::report::comparison::Comparison,
     page("Runs", &body).into_string()
 }
 
-fn share(value: Option<f64>) -> String {
+/// What a sweep found, point by point.
+pub fn points_table(points: &crate::report::comparison::Comparison) -> Markup {
+    let judged = points.points.iter().any(|point| point.objective.is_some());
+    html! {
+        h2 { "Points" }
+        p.faint { @if points.by_validation { "Best first by " (points.objective.to_string()) ", not by the test set." }
+            @else { "Best first by test accuracy, because not every run has a validation set: the best looks better than it is." } }
+        div.scroll tabindex="0" role="region" aria-label="Points" { table {
+            thead { tr { th scope="col" { "experiment" } th.number scope="col" { "runs" }
+                @if judged { th.number scope="col" { (points.objective.to_string()) } } th.number scope="col" { "accuracy" }
+                th.number scope="col" { "95 % interval" } th.number scope="col" { "naive" } th.number scope="col" { "ceiling" } th.number scope="col" { "AUC" } } }
+            tbody { @for point in &points.points { tr {
+                td { (title(&point.name, &point.point)) } td.number { (point.runs) }
+                @if judged { td.number { (point.objective.map_or("-".to_owned(), |value| format!("{value:.4}"))) } }
+                td.number { (share(point.accuracy)) }
+                td.number { (point.accuracy_low.zip(point.accuracy_high).map_or("-".to_owned(), |(low, high)| format!("{} to {}", percent(low), percent(high)))) }
+                td.number { (share(point.naive_accuracy)) } td.number { (share(point.ceiling)) }
+                td.number { (point.auc.map_or("-".to_owned(), |auc| format!("{auc:.3}"))) }
+            } } }
+        } }
+    }
+}
+
+/// An accuracy, if there is one.
+pub fn share(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), percent)
 }
 
-fn p_value(p: Option<f64>) -> String {
+/// A p-value as a table has it.
+pub fn p_value(p: Option<f64>) -> String {
     p.map_or_else(|| "-".to_owned(), |p| format_p(p).trim_start_matches("p = ").trim_start_matches("p ").to_owned())
 }

@@ -28,14 +28,14 @@ body { margin: 0; background: var(--paper); color: var(--ink) }
 main { max-width: 76rem; margin: 0 auto; padding: 1.5rem 1rem 4rem }
 h1 { font-size: 1.5rem; margin: 0 0 .25rem; overflow-wrap: anywhere } h2 { font-size: 1.15rem; margin: 2.25rem 0 .75rem }
 .faint { color: var(--faint) } .warning { color: var(--warn); border-left: .25rem solid; padding-left: .75rem }
-.verdict { font-size: 1.25rem; margin: .75rem 0 }
+.verdict { font-size: 1.25rem; margin: .75rem 0 } .verdict, .warning, li { overflow-wrap: anywhere }
 .scroll { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 th, td { text-align: left; padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top }
 .number { text-align: right; white-space: nowrap }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); gap: 1.25rem }
 figure { margin: 0 } figure svg { width: 100%; height: auto; border: 1px solid var(--line); background: #fff } figure.wide { grid-column: 1 / -1 }
 figcaption { color: var(--faint); font-size: .875rem }
-pre { overflow-x: auto; padding: .9rem; border: 1px solid var(--line); font-size: .85rem } code { font-size: .9em }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; padding: .9rem; border: 1px solid var(--line); font-size: .85rem } code { font-size: .9em }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.25rem } dt { color: var(--faint) } dd { margin: 0; overflow-wrap: anywhere }
-a { color: var(--accent) } @media print { pre { white-space: pre-wrap } }
+a { color: var(--accent) }
 ";

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::Cursor;
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,9 +11,15 @@ use image::{ExtendedColorType, ImageEncoder as _};
 
 use super::Plot;
 use super::style::{escape, short};
+use crate::config::{ImageSize, Interpolation, parse};
 use crate::data::cache::Dataset;
-use crate::store::Predictions;
+use crate::data::source::OpenSource;
+use crate::store::{Predictions, RunDetail};
 
+/// Mistakes that are shown.
+const SHOWN: usize = 24;
+/// Size at which they are shown.
+const THUMBNAIL: ImageSize = ImageSize { height: 120, width: 120 };
 const COLUMNS: usize = 6;
 const CELL: usize = 120;
 const TEXT: usize = 46;
@@ -41,8 +48,23 @@ pub fn surest(predictions: &Predictions, most: usize) -> Vec<Mistake> {
     wrong
 }
 
+/// The surest mistakes of a run with their pictures, if its images are where they were and what they were. `cache` is the folder
+/// of decoded images.
+pub fn mistakes_of(cache: &Path, detail: &RunDetail, predictions: &Predictions) -> Option<Plot> {
+    let wrong = surest(predictions, SHOWN);
+    let classes = detail.classes.as_ref().filter(|_| !wrong.is_empty())?;
+    let experiment = parse(&detail.experiment, Path::new("experiment.toml"), &[]).ok()?.experiment;
+    let source = OpenSource::open(experiment.data().source(), experiment.data().classes()).ok()?;
+    let dataset = Dataset::load(&source, THUMBNAIL, Interpolation::Bilinear, true, cache, &|_, _| {}).ok()?;
+    if detail.summary.fingerprint.as_deref() != Some(&dataset.fingerprint().to_string()) {
+        tracing::warn!(mistakes = wrong.len(), "the data have changed since the run, so its mistakes are not shown");
+        return None;
+    }
+    Some(mistakes(&wrong, &dataset, classes))
+}
+
 /// The mistakes with their pictures. Images that the data set does not have any more are left out.
-pub fn mistakes(wrong: &[Mistake], dataset: &Dataset, classes: &[String; 2]) -> Plot {
+fn mistakes(wrong: &[Mistake], dataset: &Dataset, classes: &[String; 2]) -> Plot {
     let places: std::collections::HashMap<&str, usize> =
         (0..dataset.len()).map(|image| (dataset.name(image), image)).collect();
     let shown: Vec<(&Mistake, usize)> =

@@ -10,7 +10,7 @@ mod sweep;
 
 use serde::Serialize;
 
-pub use mistakes::{Mistake, mistakes, surest};
+pub use mistakes::{Mistake, mistakes_of, surest};
 pub use png::{PngError, png};
 pub use sweep::of_runs;
 
