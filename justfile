@@ -18,6 +18,12 @@ tools:
     target/tools/bin/pip install --quiet --requirement tests/tools/requirements.txt
     target/tools/bin/python tests/tools/exports.py target/debug/emo-runner
 
+# The page in a real browser (needs Chromium and Node); leaves screenshots in target/browser
+browser:
+    cargo build --features ndarray
+    npm ci --prefix tests/browser
+    npm test --prefix tests/browser
+
 # What continuous integration runs
 ci:
     CI=true bash .ci/run
