@@ -156,6 +156,6 @@ fn a_taken_port_and_a_missing_store_are_said() {
     let port = page.host.rsplit(':').next().unwrap();
     let (_, error) = lab.expect(1, &["ui", "--db", "r/emo.db", "--port", port]);
     assert!(error.contains(&page.host) && error.contains("--port"), "{error}");
-    let (_, error) = lab.expect(2, &["ui", "--db", "nowhere/emo.db"]);
+    let (_, error) = lab.expect(4, &["ui", "--db", "nowhere/emo.db"]);
     assert!(error.contains("nowhere/emo.db"), "{error}");
 }
