@@ -31,7 +31,7 @@ h1 { font-size: 1.5rem; margin: 0 0 .25rem; overflow-wrap: anywhere } h2 { font-
 .verdict { font-size: 1.25rem; margin: .75rem 0 } .verdict, .warning, li { overflow-wrap: anywhere }
 .scroll { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 th, td { text-align: left; padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top }
-.number { text-align: right; white-space: nowrap }
+.number { text-align: right } td.number { white-space: nowrap }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); gap: 1.25rem }
 figure { margin: 0 } figure svg { width: 100%; height: auto; border: 1px solid var(--line); background: #fff } figure.wide { grid-column: 1 / -1 }
 figcaption { color: var(--faint); font-size: .875rem }
