@@ -46,3 +46,11 @@ fn finished_runs_tell_the_time() {
     let (_, err) = lab.expect(3, &["plan", "small.toml", "--set", "data.source=nowhere"]);
     assert!(err.contains("nowhere"), "{err}");
 }
+
+#[test]
+fn a_warning_is_said_once() {
+    let lab = Lab::new();
+    lab.write("pictures/stray.png", "not in a class");
+    let (_, err) = lab.expect(0, &["plan", "small.toml"]);
+    assert_eq!(err.matches("files outside the class folders are ignored").count(), 1, "{err}");
+}

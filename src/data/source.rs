@@ -1,8 +1,9 @@
 //! An open data source: a sorted list of named and labelled image files, whatever they lie in.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::archive::Archive;
 use super::emoji::Emoji;
@@ -151,16 +152,24 @@ fn arrange(
 ) -> Result<(Vec<Item>, Vec<usize>, usize), DataError> {
     let place = Place { kind, path: path.display().to_string() };
     let layout = find_classes(listing, classes, &place)?;
-    if listing.links > 0 {
+    let news = first_time(&place.path);
+    if news && listing.links > 0 {
         tracing::warn!(source = place.path, links = listing.links, "symbolic links in the data are not followed");
     }
-    if layout.stray > 0 {
+    if news && layout.stray > 0 {
         tracing::warn!(source = place.path, files = layout.stray, "files outside the class folders are ignored");
     }
     let ignored = listing.litter + listing.links + layout.stray;
     let images = layout.images.into_iter();
     let (items, files) = images.map(|image| (Item { class: image.class, name: image.name }, image.file)).unzip();
     Ok((items, files, ignored))
+}
+
+/// Whether this process has not opened the source before: plans open it several times, and saying a thing once is enough.
+fn first_time(path: &str) -> bool {
+    static OPENED: Mutex<Option<HashSet<String>>> = Mutex::new(None);
+    let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+    opened.get_or_insert_default().insert(path.to_owned())
 }
 
 fn item(classes: &[String; 2], class: usize, file_name: &str) -> Item {
