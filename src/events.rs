@@ -70,11 +70,18 @@ pub enum Event {
         epochs_done: usize,
         /// Steps done of the next one.
         steps_done: usize,
+        /// Who stopped it, where a cluster says so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
-    /// It ran longer than it may; what it had saved is kept. Written by the coordinator.
+    /// It ran longer than it may; what it had saved is kept. Written by the coordinator, or by the worker of a cluster's job
+    /// whose time is nearly up.
     TimedOut {
-        /// Seconds that it may run.
+        /// Seconds that it may run; 0 where they are not known.
         limit: f64,
+        /// In a cluster's words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// A pruner stopped it: others do better. Written by the coordinator.
     Pruned {
@@ -391,7 +398,7 @@ mod tests {
     use super::*;
 
     fn interrupted(steps_done: usize) -> Event {
-        Event::Interrupted { epochs_done: 1, steps_done }
+        Event::Interrupted { epochs_done: 1, steps_done, reason: None }
     }
 
     #[test]

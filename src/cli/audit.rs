@@ -12,7 +12,6 @@ use crate::data::cache::Dataset;
 use crate::data::split::{Shares, split};
 use crate::evaluate::suspects;
 use crate::report::audit::{Doubt, html, words};
-use crate::schedule::Results;
 use crate::train::folder::write_atomically;
 
 /// Size of the thumbnails, which is also that at which the data are kept for the audit.
@@ -34,7 +33,7 @@ pub struct Audit {
 /// Audits the data.
 pub fn run(args: &Audit, global: &Global) -> Result<(), Failure> {
     let (experiment, source) = args.from.open()?;
-    let cache = Results::of_store(&global.db).cache();
+    let cache = global.results().cache();
     let bar = progress_bar(global, "images read");
     let progress = |done: usize, total: usize| advance(&bar, done, total);
     let dataset = Dataset::load(&source, THUMBNAIL, Interpolation::Bilinear, true, &cache, &progress);

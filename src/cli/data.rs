@@ -17,7 +17,6 @@ use crate::data::split::{Shares, split};
 use crate::data::synthesize::{Settings, write_folder};
 use crate::data::unpack::{unpack, write_split};
 use crate::report::summary::percent;
-use crate::schedule::Results;
 use crate::train::folder::write_atomically;
 
 /// Images of each class on a contact sheet, and images in a row of it.
@@ -153,7 +152,7 @@ impl From {
 
 fn run_describe(args: &Describe, global: &Global) -> Result<(), Failure> {
     let (experiment, source) = args.from.open()?;
-    let cache = Results::of_store(&global.db).cache();
+    let cache = global.results().cache();
     let bar = progress_bar(global, "images read");
     let described = describe(&source, Some(&cache), &|done, total| advance(&bar, done, total));
     bar.finish_and_clear();
@@ -256,7 +255,7 @@ fn run_split(args: &Split, global: &Global) -> Result<(), Failure> {
         let message = "--test is a share above 0 and below 1, --validation a share of at least 0 and below 1.";
         return Err(Failure::new(USAGE, message));
     }
-    let cache = Results::of_store(&global.db).cache();
+    let cache = global.results().cache();
     let skip_broken = experiment.data().skip_broken();
     // Only which images are good matters here, so the smallest cache will do.
     let size = ImageSize { height: 1, width: 1 };

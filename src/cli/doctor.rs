@@ -9,7 +9,6 @@ use serde::Serialize;
 use super::exit::Failure;
 use super::{Global, open, print, print_json};
 use crate::config::BackendKind;
-use crate::schedule::Results;
 use crate::store::Store;
 use crate::train::backend;
 use crate::train::environment::{cpu_features, host};
@@ -52,7 +51,7 @@ pub fn run(global: &Global) -> Result<(), Failure> {
 }
 
 fn examine(global: &Global) -> Findings {
-    let results = Results::of_store(&global.db);
+    let results = global.results();
     let backends = [BackendKind::Cpu, BackendKind::Ndarray, BackendKind::Cuda];
     Findings {
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -2,6 +2,7 @@
 
 mod audit;
 mod check;
+mod cluster;
 mod compare;
 mod data;
 mod doctor;
@@ -30,28 +31,58 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use exit::Failure;
 
+use crate::config::{Settings, SlurmSettings};
+use crate::schedule::Results;
+
 /// Config-driven experiments with small image classifiers, and an honest word about what came out.
 #[derive(Debug, Parser)]
 #[command(name = "emo-runner", version, propagate_version = true)]
 pub struct Cli {
     #[command(flatten)]
-    global: Global,
+    options: Options,
     #[command(subcommand)]
     command: Command,
 }
 
 /// Options of every command.
 #[derive(Debug, Clone, clap::Args)]
-struct Global {
-    /// The store; runs and the cache of decoded images lie in the same folder.
-    #[arg(long, global = true, env = "EMO_DB", value_name = "FILE", default_value = "results/emo.db")]
-    db: PathBuf,
+struct Options {
+    /// The store. Default: `db` of the nearest emo-runner.toml, else results/emo.db.
+    #[arg(long, global = true, env = "EMO_DB", value_name = "FILE")]
+    db: Option<PathBuf>,
+    /// Folder of the runs and of the cache of decoded images. Default: `shared` of the nearest emo-runner.toml, else the
+    /// store's folder.
+    #[arg(long, global = true, env = "EMO_SHARED", value_name = "FOLDER")]
+    shared: Option<PathBuf>,
     /// Print the result as JSON.
     #[arg(long, global = true)]
     json: bool,
     /// Show no progress.
     #[arg(long, short, global = true)]
     quiet: bool,
+}
+
+/// The same, with what emo-runner.toml says.
+#[derive(Debug)]
+struct Global {
+    db: PathBuf,
+    shared: Option<PathBuf>,
+    slurm: SlurmSettings,
+    json: bool,
+    quiet: bool,
+}
+
+impl Global {
+    fn new(options: Options, settings: Settings) -> Self {
+        let Options { db, shared, json, quiet } = options;
+        let db = db.or(settings.db).unwrap_or_else(|| PathBuf::from("results/emo.db"));
+        Self { db, shared: shared.or(settings.shared), slurm: settings.slurm, json, quiet }
+    }
+
+    /// Where results are kept.
+    fn results(&self) -> Results {
+        Results::of_store(&self.db).with_folder(self.shared.as_deref())
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -124,7 +155,12 @@ impl Cli {
     /// # Errors
     /// [`Failure`] with the message to print and the exit code.
     pub fn run(self) -> Result<(), Failure> {
-        let global = self.global;
+        let unsettled = matches!(
+            self.command,
+            Command::Worker(_) | Command::Schema | Command::Completions { .. } | Command::Man(_)
+        );
+        let settings = if unsettled { Settings::default() } else { settings()? };
+        let global = Global::new(self.options, settings);
         match self.command {
             Command::Run(args) => run::run(&args, &global),
             Command::Sweep(args) => sweep::run(&args, &global),
@@ -150,6 +186,12 @@ impl Cli {
             Command::Worker(args) => worker::run(&args),
         }
     }
+}
+
+/// What emo-runner.toml says for the working directory.
+fn settings() -> Result<Settings, Failure> {
+    // Without a working directory there is nothing to look in.
+    Ok(std::env::current_dir().map_or_else(|_| Ok(Settings::default()), |folder| Settings::find(&folder))?)
 }
 
 /// Prints to stdout; a reader that has gone away (`| head`) is no error.

@@ -32,7 +32,7 @@ pub fn usable_backend(experiment: &Experiment) -> Result<(), Failure> {
 
 /// The store with nothing left "running" whose worker is gone.
 pub fn store(global: &Global) -> Result<(Results, Store), Failure> {
-    let results = Results::of_store(&global.db);
+    let results = global.results();
     let mut store = Store::open_existing(results.store())?;
     settle(&results, &mut store)?;
     Ok((results, store))

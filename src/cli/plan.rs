@@ -10,11 +10,11 @@ use super::{Global, open, print, print_json};
 use crate::config::Experiment;
 use crate::report::prospect::Prospect;
 use crate::report::summary::duration;
+use crate::schedule::RunOutcome;
 use crate::schedule::coordinator::Limits;
 use crate::schedule::estimate::{Estimator, SAMPLE, cost};
 use crate::schedule::plan::{Planner, by_results, expand, load_all, sample};
 use crate::schedule::queue::Queue;
-use crate::schedule::{Results, RunOutcome};
 use crate::store::{Measured, Store};
 use crate::train::probe::seconds_per_image;
 
@@ -33,7 +33,7 @@ pub struct Args {
 
 /// Prints the cost of the runs together, and of each file what its test set can show.
 pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
-    let results = Results::of_store(&global.db);
+    let results = global.results();
     let planner = Planner::new(results.cache());
     let plan = planner.plan(load_all(&expand(&args.paths)?, &args.overrides)?)?;
     let mut studies = Vec::with_capacity(plan.files.len());

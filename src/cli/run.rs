@@ -8,7 +8,7 @@ use crate::data::source::OpenSource;
 use crate::events::FailureKind;
 use crate::report::progress::ProgressView;
 use crate::report::summary::summary;
-use crate::schedule::{Coordinator, Limits, Queue, Results, RunOutcome};
+use crate::schedule::{Coordinator, Limits, Queue, RunOutcome};
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -30,7 +30,7 @@ pub struct Args {
 pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let experiment = open::experiment(&args.file, &args.overrides)?;
     open::usable_backend(&experiment)?;
-    let results = Results::of_store(&global.db);
+    let results = global.results();
     let source = OpenSource::open(experiment.data().source(), experiment.data().classes())?;
     let fingerprint = source.fingerprint(Some(&results.cache()))?;
     let threads = open::threads(args.threads.map(usize::from));

@@ -1,10 +1,11 @@
 //! How many runs go at once, and what all of them will take.
 
 use super::open;
+use crate::config::parse_size;
 use crate::schedule::Job;
 use crate::schedule::coordinator::Limits;
 use crate::schedule::estimate::{Estimator, available_memory};
-use crate::schedule::launcher::devices;
+use crate::schedule::local::devices;
 use crate::schedule::plan::{Plan, Planner};
 use crate::schedule::queue::{Queue, Terms};
 use crate::store::{Store, StoreError};
@@ -37,26 +38,6 @@ fn parse_jobs(text: &str) -> Result<Jobs, String> {
         _ if text == "auto" => Ok(Jobs::Auto),
         Ok(number @ 1..=1024) => Ok(Jobs::Number(number)),
         _ => Err("expected auto or a number from 1 to 1024".to_owned()),
-    }
-}
-
-fn parse_size(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(char::is_alphabetic);
-    let factor = match text[digits.len()..].to_ascii_lowercase().as_str() {
-        "" | "b" => 1.0,
-        "k" | "kib" => 1024.0,
-        "m" | "mib" => 1024.0 * 1024.0,
-        "g" | "gib" => 1024.0 * 1024.0 * 1024.0,
-        "kb" => 1e3,
-        "mb" => 1e6,
-        "gb" => 1e9,
-        _ => f64::NAN,
-    };
-    let bytes = digits.parse::<f64>().map_or(f64::NAN, |number| number * factor);
-    if (1.0..1e18).contains(&bytes) {
-        Ok(bytes as u64)
-    } else {
-        Err("expected a size such as 8GiB or 500MB".to_owned())
     }
 }
 
@@ -113,10 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_read_as_people_write_them() {
-        assert_eq!(parse_size("8GiB"), Ok(8 << 30));
-        assert_eq!(parse_size("500MB"), Ok(500_000_000));
-        assert!(parse_size("much").is_err());
+    fn jobs_are_a_number_or_auto() {
         assert_eq!(parse_jobs("auto"), Ok(Jobs::Auto));
         assert!(parse_jobs("0").is_err());
     }

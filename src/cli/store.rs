@@ -2,7 +2,6 @@
 
 use super::exit::Failure;
 use super::{Global, print, print_json};
-use crate::schedule::Results;
 use crate::schedule::reconcile::rebuild;
 use crate::store::Store;
 
@@ -17,7 +16,7 @@ pub enum Command {
 /// Does it.
 pub fn run(command: &Command, global: &Global) -> Result<(), Failure> {
     let Command::Rebuild = command;
-    let results = Results::of_store(&global.db);
+    let results = global.results();
     let mut store = Store::open(results.store())?;
     let rebuilt = rebuild(&results, &mut store)?;
     for (id, reason) in &rebuilt.skipped {

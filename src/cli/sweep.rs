@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::cluster::{self, Cluster};
 use super::exit::{FAILED, Failure, INTERRUPTED, USAGE, color};
 use super::slots::{Slots, estimate, prepare, size};
 use super::{Global, print, print_json};
-use crate::config::Objective;
+use crate::config::{Objective, SlurmSettings, parse_time};
 use crate::report::comparison::Comparison;
 use crate::report::summary::duration;
 use crate::report::sweep_view::{SweepEvents, SweepView};
@@ -18,7 +19,7 @@ use crate::schedule::estimate::{Estimator, SAMPLE};
 use crate::schedule::plan::{Plan, PlanError, Planner, expand, load_all};
 use crate::schedule::queue::Queue;
 use crate::schedule::reconcile::settle;
-use crate::schedule::{Job, Results, RunOutcome};
+use crate::schedule::{Job, RunOutcome};
 use crate::store::Store;
 
 /// Runs that a plan on a terminal lists one by one.
@@ -62,40 +63,34 @@ pub struct Args {
     /// How to write the table at the end.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-}
-
-fn parse_time(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(char::is_alphabetic);
-    let factor = match &text[digits.len()..] {
-        "" | "s" => 1.0,
-        "ms" => 0.001,
-        "m" | "min" => 60.0,
-        "h" => 3600.0,
-        "d" => 86_400.0,
-        _ => f64::NAN,
-    };
-    let seconds = digits.parse::<f64>().map_or(f64::NAN, |number| number * factor);
-    if seconds > 0.0 && seconds < 1e9 {
-        Ok(Duration::from_secs_f64(seconds))
-    } else {
-        Err("expected a time such as 90s, 30m or 2h".to_owned())
-    }
+    #[command(flatten)]
+    cluster: Cluster,
 }
 
 /// Plans the sweep, and does it.
 pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
-    let results = Results::of_store(&global.db);
+    let results = global.results();
+    let settings = args.cluster.settings(global, args.slots);
     let files = load_all(&expand(&args.paths)?, &args.overrides)?;
     let planner = Planner::new(results.cache());
     let plan = planner.plan(files)?;
     if args.dry_run {
         let store = if results.store().exists() { Some(Store::open_existing(results.store())?) } else { None };
-        let (queue, limits) = begin(args, plan, planner, store.as_ref())?;
-        return show_plan(&queue, &limits, global);
+        let (queue, limits) = begin(args, &settings, plan, planner, store.as_ref())?;
+        show_plan(&queue, &limits, global)?;
+        let wants_scripts = args.cluster.is_used() && !global.json;
+        return if wants_scripts { cluster::show_scripts(&settings, results.folder(), &queue) } else { Ok(()) };
+    }
+    if args.cluster.is_used() {
+        cluster::own_disk(&results)?;
     }
     let mut coordinator = Coordinator::new(results.clone(), std::env::args().collect())?;
     settle(&results, coordinator.store_mut())?;
-    let (mut queue, limits) = begin(args, plan, planner, Some(coordinator.store()))?;
+    let (mut queue, limits) = begin(args, &settings, plan, planner, Some(coordinator.store()))?;
+    if args.cluster.is_used() {
+        let launcher = args.cluster.launcher(settings, &results, &queue)?;
+        coordinator = coordinator.with_launcher(Box::new(launcher));
+    }
     if global.json {
         SweepEvents::write(&plan_json(&queue, &limits));
     } else if !global.quiet {
@@ -113,9 +108,20 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
 }
 
 /// The jobs, and the limits that the command line sets.
-fn begin(args: &Args, plan: Plan, planner: Planner, store: Option<&Store>) -> Result<(Queue, Limits), Failure> {
+fn begin(
+    args: &Args,
+    settings: &SlurmSettings,
+    plan: Plan,
+    planner: Planner,
+    store: Option<&Store>,
+) -> Result<(Queue, Limits), Failure> {
     let measured = store.map(|store| store.measured(SAMPLE)).transpose()?.unwrap_or_default();
-    let (queue, limits) = prepare(args.slots, args.force, plan, planner, store, Estimator::new(&measured))?;
+    let estimator = Estimator::new(&measured);
+    let (queue, limits) = if args.cluster.is_used() {
+        cluster::prepare(settings, args.force, plan, planner, store, estimator)?
+    } else {
+        prepare(args.slots, args.force, plan, planner, store, estimator)?
+    };
     let limits = Limits {
         timeout: args.timeout,
         stall: args.stall,
@@ -124,6 +130,7 @@ fn begin(args: &Args, plan: Plan, planner: Planner, store: Option<&Store>) -> Re
         max_failures: if args.fail_fast { Some(1) } else { args.max_failures.map(|most| most as usize) },
         ..limits
     };
+    let limits = if args.cluster.is_used() { args.cluster.limits(settings, limits) } else { limits };
     Ok((queue, limits))
 }
 
@@ -149,8 +156,11 @@ fn headline(queue: &Queue, limits: &Limits) -> String {
     let runs = queue.jobs().len() + queue.to_come();
     let done =
         queue.jobs().iter().filter(|job| job.outcome.as_ref().is_some_and(|outcome| !outcome.is_failure())).count();
-    let threads = if limits.threads == 1 { "1 thread".to_owned() } else { format!("{} threads", limits.threads) };
     let plural = if runs == 1 { "run" } else { "runs" };
+    if limits.jobs == usize::MAX {
+        return format!("{runs} {plural}, {done} done already, as jobs of Slurm");
+    }
+    let threads = if limits.threads == 1 { "1 thread".to_owned() } else { format!("{} threads", limits.threads) };
     let mut text = format!("{runs} {plural}, {done} done already, {} at a time with {threads} each", limits.jobs);
     if let Some(seconds) = estimate(queue, limits) {
         text += &format!(", about {}", duration(seconds));
@@ -195,7 +205,8 @@ fn plan_json(queue: &Queue, limits: &Limits) -> serde_json::Value {
         })
         .collect();
     json!({
-        "event": "plan", "runs": runs, "to_come": queue.to_come(), "jobs": limits.jobs, "threads": limits.threads,
+        "event": "plan", "runs": runs, "to_come": queue.to_come(),
+        "jobs": (limits.jobs < usize::MAX).then_some(limits.jobs), "threads": limits.threads,
         "seconds": estimate(queue, limits)
     })
 }
@@ -225,7 +236,7 @@ fn conclude(args: &Args, global: &Global, queue: &Queue, coordinator: &Coordinat
     if coordinator.was_interrupted() {
         return Err(Failure::silent(INTERRUPTED));
     }
-    if failures.is_empty() { Ok(()) } else { Err(Failure::silent(FAILED)) }
+    if failures.is_empty() && unfinished == 0 { Ok(()) } else { Err(Failure::silent(FAILED)) }
 }
 
 fn next_steps(failures: &[&Job], unfinished: usize) {
@@ -256,18 +267,5 @@ impl From<PlanError> for Failure {
             }
             other => Self::new(USAGE, other),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_read_as_people_write_them() {
-        assert_eq!(parse_time("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(parse_time("1.5h"), Ok(Duration::from_secs(5400)));
-        assert_eq!(parse_time("200ms"), Ok(Duration::from_millis(200)));
-        assert!(parse_time("soon").is_err() && parse_time("0").is_err() && parse_time("-1s").is_err());
     }
 }

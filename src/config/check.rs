@@ -75,7 +75,7 @@ impl Checker<'_> {
         if let Some(words) = words(schema) {
             return self.word(value, &words, path);
         }
-        match schema["type"].as_str() {
+        match kind(schema) {
             Some("object") => match value {
                 Value::Table(table) => self.table(table, schema, path),
                 other => self.wrong_type(path, "a table", other),
@@ -234,6 +234,12 @@ fn resolve<'a>(root: &'a Json, schema: &'a Json) -> &'a Json {
         Some(option) => resolve(root, option),
         None => schema,
     }
+}
+
+/// The type that a schema names, or the other half of "this or null".
+fn kind(schema: &Json) -> Option<&str> {
+    let several = || schema["type"].as_array()?.iter().filter_map(Json::as_str).find(|&kind| kind != "null");
+    schema["type"].as_str().or_else(several)
 }
 
 /// The words of an enum's schema.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use super::kinds::{
     Activation, BackendKind, ClassWeights, Fill, Initializer, Interpolation, Monitor, OptimizerKind, Padding, Schedule,
 };
 use super::source::Source;
+use super::units::{parse_size, parse_time};
 
 /// Experiment file of emo-runner.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -47,6 +49,9 @@ pub struct Experiment {
     /// The training. Left out: the published one.
     #[serde(default)]
     pub(super) train: Train,
+    /// What a job of a cluster is to have, with `sweep --launcher slurm`; no part of a run's identity.
+    #[serde(default, skip_serializing_if = "Resources::is_unsaid")]
+    pub(super) resources: Resources,
 }
 
 pub(super) fn seed() -> u64 {
@@ -318,6 +323,44 @@ impl Default for EarlyStopping {
     }
 }
 
+/// What a job of a cluster is to have. On one machine, `sweep` divides cores, memory and GPUs itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub struct Resources {
+    /// CPUs, and threads of the computation; results do not depend on it. Left out: `slurm.cpus` of emo-runner.toml, else 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1024))]
+    pub(super) cpus: Option<usize>,
+    /// Memory, such as "4GiB". Left out: `slurm.memory` of emo-runner.toml, else twice the estimate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) memory: Option<String>,
+    /// GPUs. Left out: 1 with `backend = "cuda"`, else none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 64))]
+    pub(super) gpus: Option<usize>,
+    /// Longest time, such as "2h"; the run is told to save before it is up. Left out: `slurm.time` of emo-runner.toml, else the
+    /// partition's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) time: Option<String>,
+}
+
+impl Resources {
+    fn is_unsaid(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Bytes of memory, where they are said.
+    pub fn memory(&self) -> Option<u64> {
+        self.memory.as_deref().and_then(|size| parse_size(size).ok())
+    }
+
+    /// Longest time, where it is said.
+    pub fn time(&self) -> Option<Duration> {
+        self.time.as_deref().and_then(|time| parse_time(time).ok())
+    }
+}
+
 /// Read access to fields, under their names.
 macro_rules! getters {
     ($type:ident { $($(#[$meta:meta])* $field:ident: $result:ty = $value:expr;)+ }) => {
@@ -344,6 +387,12 @@ getters!(Experiment {
     augment: &Augment = |s| &s.augment;
     model: &Model = |s| &s.model;
     train: &Train = |s| &s.train;
+    resources: &Resources = |s| &s.resources;
+});
+
+getters!(Resources {
+    cpus: Option<usize> = |s| s.cpus;
+    gpus: Option<usize> = |s| s.gpus;
 });
 
 getters!(Data {
@@ -418,7 +467,7 @@ impl Experiment {
         toml::to_string(self).unwrap_or_default()
     }
 
-    /// What identity depends on: everything but name, description, tags and where the data lie. Keys are sorted.
+    /// What identity depends on: everything but name, description, tags, resources and where the data lie. Keys are sorted.
     pub fn canonical_json(&self) -> String {
         self.json_without(&[])
     }
@@ -435,7 +484,7 @@ impl Experiment {
 
     fn json_without(&self, more: &[&str]) -> String {
         let mut value = serde_json::to_value(self).unwrap_or_default();
-        for path in ["/name", "/description", "/tags", "/data/source"].iter().chain(more) {
+        for path in ["/name", "/description", "/tags", "/data/source", "/resources"].iter().chain(more) {
             let (parent, key) = path.rsplit_once('/').unwrap_or(("", path));
             if let Some(section) = value.pointer_mut(parent).and_then(|section| section.as_object_mut()) {
                 section.remove(key);

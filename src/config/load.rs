@@ -15,6 +15,7 @@ use super::source::Source;
 use super::suggest::nearest;
 use super::sweep::Sweep;
 use super::sweep_file::SweepFile;
+use super::units::{parse_size, parse_time};
 
 /// A checked experiment and where its keys stand.
 #[derive(Debug, Clone)]
@@ -58,7 +59,7 @@ pub(super) struct Gathered {
     pub(super) path: PathBuf,
 }
 
-fn read(path: &Path) -> Result<String, ConfigError> {
+pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
     let bytes = std::fs::read(path).map_err(|error| {
         let help = if path.is_dir() { "this is a folder; name one of the files in it" } else { "check the path" };
         ConfigError::unreadable(path, format!("the experiment file cannot be read: {error}"), Some(help.to_owned()))
@@ -217,7 +218,7 @@ pub fn schema() -> &'static Json {
     })
 }
 
-fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+pub(super) fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
     let document = Document::new(path, text, None);
     ConfigError::new(vec![Problem {
         key: String::new(),
@@ -286,6 +287,14 @@ fn cross_check(experiment: &Experiment, document: &Document) -> Vec<Problem> {
     if train.weight_decay > 0.0 && train.optimizer == OptimizerKind::Adam {
         let help = "use optimizer = \"adamw\", whose weight decay is well defined".to_owned();
         report("train.weight_decay", "adam has no weight decay", Some(help));
+    }
+    let resources = &experiment.resources;
+    let memory = resources.memory.as_deref().and_then(|size| parse_size(size).err());
+    let time = resources.time.as_deref().and_then(|time| parse_time(time).err());
+    for (key, problem) in [("resources.memory", memory), ("resources.time", time)] {
+        if let Some(problem) = problem {
+            report(key, &problem, None);
+        }
     }
     let split = &experiment.split;
     if split.folds == 1 {

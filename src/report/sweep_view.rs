@@ -1,19 +1,24 @@
 //! What a sweep shows while it runs: a line for each worker on a terminal, a line for each end elsewhere, JSON for scripts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{IsTerminal, Write};
 use std::time::Instant;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
 
 use super::summary::{duration, percent};
 use crate::config::Objective;
 use crate::events::{Event, Line};
-use crate::schedule::coordinator::{Observer, Stopping};
+use crate::schedule::coordinator::{Answer, Observer, Stopping};
 use crate::schedule::{Job, Queue, RunOutcome};
 use crate::store::{RunSummary, Store};
 use crate::train::folder::RunFolder;
+
+/// Slurm's reasons for waiting that somebody must look into.
+const NEEDS_CARE: [&str; 8] =
+    ["Held", "held", "Never", "BadConstraints", "Limit", "ReqNodeNotAvail", "PartitionDown", "PartitionInactive"];
 
 /// For people, on stderr.
 #[derive(Debug)]
@@ -21,6 +26,10 @@ pub struct SweepView {
     bars: MultiProgress,
     total: ProgressBar,
     workers: HashMap<usize, ProgressBar>,
+    /// Jobs that wait elsewhere, and why.
+    waiting: HashMap<usize, String>,
+    /// Reasons for waiting that were told.
+    told: HashSet<String>,
     /// Shares of the running jobs that are done.
     shares: HashMap<usize, f64>,
     quiet: bool,
@@ -48,6 +57,8 @@ impl SweepView {
             bars,
             total,
             workers: HashMap::new(),
+            waiting: HashMap::new(),
+            told: HashSet::new(),
             shares: HashMap::new(),
             quiet,
             objective,
@@ -97,6 +108,9 @@ impl SweepView {
         let all = queue.jobs().len() + queue.to_come();
         let done = queue.jobs().iter().filter(|job| job.outcome.is_some()).count();
         let mut text = format!("{done} of {all} done, {} running", self.workers.len());
+        if let Some(reason) = self.most_wait_for() {
+            text += &format!(", {} waiting ({reason})", self.waiting.len());
+        }
         if self.failures > 0 {
             text += &format!(", {} failed", self.failures);
         }
@@ -107,6 +121,14 @@ impl SweepView {
             text += &format!("; best {} {value:.4}: {title}", self.objective);
         }
         text
+    }
+
+    /// The reason for which most jobs wait.
+    fn most_wait_for(&self) -> Option<&str> {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        self.waiting.values().for_each(|reason| *counts.entry(reason).or_default() += 1);
+        let most = counts.into_iter().max_by_key(|&(_, count)| count)?.0;
+        Some(if most.is_empty() { "submitted" } else { most })
     }
 
     fn ended_line(&mut self, job: &Job, outcome: &RunOutcome, run: Option<&RunSummary>) -> String {
@@ -128,7 +150,7 @@ impl SweepView {
                 let first = message.lines().next().unwrap_or_default();
                 text += &format!("\n             {first}");
             }
-            RunOutcome::Pruned { .. } => {
+            RunOutcome::Pruned { .. } | RunOutcome::Interrupted | RunOutcome::TimedOut => {
                 if let Some(message) = run.and_then(|run| run.message.as_deref()) {
                     text += &format!("\n             {message}");
                 }
@@ -140,7 +162,59 @@ impl SweepView {
 }
 
 impl Observer for SweepView {
+    fn waits(&mut self, job: &Job, reason: &str) {
+        // One that was put back works no more.
+        if let Some(bar) = self.workers.remove(&job.number) {
+            bar.finish_and_clear();
+            self.bars.remove(&bar);
+            self.shares.remove(&job.number);
+            self.say(&format!("put back     {}  {reason}", job.title()));
+        }
+        self.waiting.insert(job.number, reason.to_owned());
+        if NEEDS_CARE.iter().any(|word| reason.contains(word)) && self.told.insert(reason.to_owned()) {
+            self.say(&format!("waits        {}  Slurm says {reason}: it may not begin by itself", job.title()));
+        }
+    }
+
+    fn notice(&mut self, text: &str) {
+        self.say(&format!("slurm        {text}"));
+    }
+
+    fn asks(&mut self, jobs: usize) -> bool {
+        let can_ask = !self.quiet && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+        if can_ask {
+            self.say(&format!(
+                "Leave the {jobs} jobs in Slurm (l), cancel them (c), or go on watching (w)? Ctrl-C leaves them."
+            ));
+        }
+        can_ask
+    }
+
+    fn answer(&mut self) -> Option<Answer> {
+        let stdin = std::io::stdin();
+        let mut ready = [PollFd::new(&stdin, PollFlags::IN)];
+        let none = Timespec { tv_sec: 0, tv_nsec: 0 };
+        if !matches!(poll(&mut ready, Some(&none)), Ok(number) if number > 0) {
+            return None;
+        }
+        let mut line = String::new();
+        // The end of input is no answer but the same as going away.
+        match stdin.read_line(&mut line) {
+            Ok(0) | Err(_) => Some(Answer::Leave),
+            Ok(_) => match line.trim().to_ascii_lowercase().as_str() {
+                "c" | "cancel" => Some(Answer::Cancel),
+                "w" | "watch" => Some(Answer::Watch),
+                "l" | "leave" => Some(Answer::Leave),
+                _ => {
+                    self.say("Please type l, c or w and Enter.");
+                    None
+                }
+            },
+        }
+    }
+
     fn begins(&mut self, job: &Job, folder: &RunFolder, by_another: bool) {
+        self.waiting.remove(&job.number);
         if by_another {
             self.say(&format!("elsewhere    {}  run {}: another process works on it", job.title(), folder.id()));
         } else {
@@ -195,10 +269,11 @@ impl Observer for SweepView {
 
     fn retries(&mut self, job: &Job, message: &str) {
         let first = message.lines().next().unwrap_or_default();
-        self.say(&format!("again        {}  after failure {}: {first}", job.title(), job.retries));
+        self.say(&format!("again        {}  {first}", job.title()));
     }
 
     fn ended(&mut self, job: &Job, outcome: &RunOutcome, store: &Store) {
+        self.waiting.remove(&job.number);
         if let Some(bar) = self.workers.remove(&job.number) {
             bar.finish_and_clear();
             self.bars.remove(&bar);
@@ -226,6 +301,9 @@ impl Observer for SweepView {
         match why {
             Stopping::Asked => self.say("Saving and stopping; press Ctrl-C again to stop now."),
             Stopping::Now => {}
+            Stopping::Left(jobs) => {
+                self.say(&format!("{jobs} jobs go on in Slurm; the same command picks them up."));
+            }
             Stopping::Failures(number) => {
                 self.say(&format!("Stopping after {number} failed runs; what ran is saved."));
             }
@@ -260,6 +338,15 @@ impl SweepEvents {
 }
 
 impl Observer for SweepEvents {
+    fn waits(&mut self, job: &Job, reason: &str) {
+        let reason = if reason.is_empty() { "submitted" } else { reason };
+        Self::write(&json!({ "event": "waits", "run": job.id, "reason": reason }));
+    }
+
+    fn notice(&mut self, text: &str) {
+        Self::write(&json!({ "event": "notice", "text": text }));
+    }
+
     fn begins(&mut self, job: &Job, folder: &RunFolder, by_another: bool) {
         Self::write(&json!({
             "event": "begins", "run": folder.id(), "name": job.run.experiment.name(), "point": job.run.label(),
@@ -290,7 +377,11 @@ impl Observer for SweepEvents {
     }
 
     fn stopping(&mut self, why: Stopping) {
-        let failures = matches!(why, Stopping::Failures(_));
-        Self::write(&json!({ "event": "stopping", "because": if failures { "failures" } else { "asked" } }));
+        let because = match why {
+            Stopping::Failures(_) => "failures",
+            Stopping::Left(_) => "left",
+            Stopping::Asked | Stopping::Now => "asked",
+        };
+        Self::write(&json!({ "event": "stopping", "because": because }));
     }
 }

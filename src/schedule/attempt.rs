@@ -3,18 +3,19 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::PathBuf;
-use std::process::ExitStatus;
 use std::time::Duration;
 
 use super::coordinator::RunOutcome;
-use super::launcher::Worker;
-use super::reconcile::close_torn_run;
+use super::launcher::{Ending, Launcher, State, WorkerId};
+use super::reconcile::{close_torn_run, place};
 use crate::events::{self, Event, FailureKind, Line, Reader, Writer};
 use crate::train::folder::RunFolder;
-use crate::train::worker::BUSY;
 
 /// Log lines that a failure quotes.
 const LOG_LINES: usize = 50;
+
+/// How long the last lines of a worker elsewhere may be on their way through a network file system.
+const ON_THE_WAY: Duration = Duration::from_secs(5);
 
 /// Why a worker was asked to stop.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,10 +46,12 @@ pub struct Attempt {
     pub job: usize,
     /// The run's folder.
     pub folder: RunFolder,
-    /// The process; `None` when another coordinator's works on the run.
-    pub worker: Option<Worker>,
+    /// Its worker; `None` when another coordinator's works on the run.
+    pub worker: Option<WorkerId>,
     /// Which GPU it has, by its place in the list.
     pub device: Option<usize>,
+    /// Why its worker waits; `None` once it works.
+    pub waits: Option<String>,
     /// When it was begun.
     pub begun: Duration,
     /// When it last told something.
@@ -57,19 +60,37 @@ pub struct Attempt {
     pub asked: Option<(Why, Duration)>,
     /// Whether it was killed.
     pub killed: bool,
+    /// Whether the last line that it told ends the attempt for good.
+    told_end: bool,
+    /// When its worker was first known to be gone.
+    gone: Option<Duration>,
     tail: Tail,
 }
 
 impl Attempt {
     /// An attempt whose worker is still to be started. The lines of earlier attempts come first.
     pub fn new(job: usize, folder: RunFolder, now: Duration) -> Self {
-        let tail = Tail { path: folder.events(), file: None, reader: Reader::default() };
-        Self { job, folder, worker: None, device: None, begun: now, heard: now, asked: None, killed: false, tail }
+        let tail = Tail { path: folder.events(), reader: Reader::default() };
+        Self {
+            job,
+            folder,
+            worker: None,
+            device: None,
+            waits: None,
+            begun: now,
+            heard: now,
+            asked: None,
+            killed: false,
+            told_end: false,
+            gone: None,
+            tail,
+        }
     }
 
     /// The same run in another coordinator's hands.
     pub fn follow(self) -> Self {
-        Self { worker: None, device: None, asked: None, killed: false, ..self }
+        let same = Self { worker: None, device: None, waits: None, asked: None, killed: false, ..self };
+        Self { told_end: false, gone: None, ..same }
     }
 
     /// Lines since the last call.
@@ -77,34 +98,62 @@ impl Attempt {
     /// # Errors
     /// When the event file cannot be read.
     pub fn read(&mut self) -> io::Result<Vec<Line>> {
-        self.tail.read()
+        let lines = self.tail.read()?;
+        if let Some(line) = lines.last() {
+            let ending = ending(&line.event);
+            self.told_end = ending.is_some_and(|ending| ending != RunOutcome::Interrupted);
+        }
+        Ok(lines)
+    }
+
+    /// The lines of earlier attempts, which end nothing now.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn read_earlier(&mut self) -> io::Result<Vec<Line>> {
+        let lines = self.read()?;
+        self.told_end = false;
+        Ok(lines)
     }
 
     /// Asks the worker to save and stop; the first reason counts.
-    pub fn ask(&mut self, why: Why, now: Duration) {
-        if let (None, Some(worker)) = (&self.asked, &self.worker) {
-            worker.stop();
+    pub fn ask(&mut self, why: Why, now: Duration, launcher: &mut dyn Launcher) {
+        if let (None, Some(worker)) = (&self.asked, self.worker) {
+            launcher.stop(worker);
             self.asked = Some((why, now));
         }
     }
 
     /// Ends the worker now.
-    pub fn kill(&mut self) {
-        if let Some(worker) = &self.worker {
-            worker.kill();
+    pub fn kill(&mut self, launcher: &mut dyn Launcher) {
+        if let Some(worker) = self.worker {
+            launcher.kill(worker);
             self.killed = true;
         }
     }
 
-    /// Whether nobody works on the run any more; with the exit status if the worker was ours.
+    /// How the worker is; `Ended(None)` when it was another's and nobody works on the run any more.
     ///
     /// # Errors
     /// When the system knows neither the process nor the lock.
-    pub fn ended(&mut self) -> io::Result<Option<Option<ExitStatus>>> {
-        match &mut self.worker {
-            Some(worker) => Ok(worker.ended()?.map(Some)),
-            None => Ok(self.folder.try_lock()?.map(|_lock| None)),
+    pub fn look(&mut self, now: Duration, launcher: &mut dyn Launcher) -> io::Result<Look> {
+        let Some(worker) = self.worker else {
+            return Ok(if self.folder.try_lock()?.is_some() { Look::Ended(None) } else { Look::Running });
+        };
+        // What a run says itself counts before what is said of it: a node may be lost after its run is done.
+        if launcher.is_detached() && self.told_end {
+            return Ok(Look::Ended(Some(Ending::Gone(String::new()))));
         }
+        Ok(match launcher.state(worker)? {
+            State::Running => Look::Running,
+            State::Waiting(reason) => Look::Waiting(reason),
+            State::Ended(Ending::Gone(_))
+                if launcher.is_detached() && now.saturating_sub(*self.gone.get_or_insert(now)) < ON_THE_WAY =>
+            {
+                Look::Running
+            }
+            State::Ended(ending) => Look::Ended(Some(ending)),
+        })
     }
 
     /// The outcome after our worker has ended; `None` when another coordinator has taken the run up since. What the worker
@@ -112,45 +161,70 @@ impl Attempt {
     ///
     /// # Errors
     /// When the run's files cannot be read or written.
-    pub fn conclude(&self, status: Option<ExitStatus>) -> io::Result<Option<RunOutcome>> {
+    pub fn conclude(&self, how: &Ending) -> io::Result<Option<RunOutcome>> {
         let lines = events::read_all(&self.folder.events())?;
         let said = lines.last().and_then(|line| ending(&line.event));
         let why = self.asked.as_ref().map(|(why, _)| why);
         match (said, why) {
-            (Some(said), None | Some(Why::Stop)) => return Ok(Some(said)),
+            (Some(said), Some(Why::Stop)) => return Ok(Some(said)),
+            (Some(said), None) if said != RunOutcome::Interrupted || matches!(how, Ending::Gone(_)) => {
+                return Ok(Some(said));
+            }
             (Some(said), Some(_)) if said != RunOutcome::Interrupted => return Ok(Some(said)),
             _ => {}
         }
+        if let Ending::Refused(message) = how {
+            return Ok(Some(RunOutcome::Failed { message: message.clone(), kind: FailureKind::Run }));
+        }
         // Whoever holds the lock may write.
         let Some(_lock) = self.folder.try_lock()? else { return Ok(None) };
-        let epoch = |line: &Line| if let Event::Epoch(epoch) = &line.event { Some(epoch.epoch) } else { None };
-        let epochs_done = || lines.iter().filter_map(epoch).max().unwrap_or(0);
-        let event = match why {
-            Some(Why::Stop) => {
-                close_torn_run(&self.folder)?;
-                return Ok(Some(RunOutcome::Interrupted));
-            }
-            Some(Why::TimedOut { limit }) => Event::TimedOut { limit: limit.as_secs_f64() },
-            Some(Why::Pruned { reason }) => Event::Pruned { epochs_done: epochs_done(), reason: reason.clone() },
-            Some(Why::Stalled { silent }) => self.failure(&format!(
-                "The worker gave no sign of life for {:.0} s and was ended; --stall sets how long it may be silent.",
-                silent.as_secs_f64()
-            )),
-            None => self.failure(&death(status)),
-        };
+        if why == Some(&Why::Stop) || lines.is_empty() && matches!(how, Ending::Cancelled(_) | Ending::Lost(_)) {
+            close_torn_run(&self.folder)?;
+            return Ok(Some(RunOutcome::Interrupted));
+        }
+        let event = self.last_word(why, how, &lines);
         Writer::open(&self.folder.events())?.write(event.clone())?;
         Ok(ending(&event))
     }
 
+    /// The event that ends the attempt of a worker that could not say so.
+    fn last_word(&self, why: Option<&Why>, how: &Ending, lines: &[Line]) -> Event {
+        let epoch = |line: &Line| if let Event::Epoch(epoch) = &line.event { Some(epoch.epoch) } else { None };
+        let epochs_done = lines.iter().filter_map(epoch).max().unwrap_or(0);
+        match (why, how) {
+            (Some(Why::TimedOut { limit }), _) => Event::TimedOut { limit: limit.as_secs_f64(), reason: None },
+            (Some(Why::Pruned { reason }), _) => Event::Pruned { epochs_done, reason: reason.clone() },
+            (Some(Why::Stalled { silent }), _) => self.failure(&format!(
+                "The worker gave no sign of life for {:.0} s and was ended; --stall sets how long it may be silent.",
+                silent.as_secs_f64()
+            )),
+            (_, Ending::TimedOut { limit, reason }) => {
+                Event::TimedOut { limit: limit.map_or(0.0, |limit| limit.as_secs_f64()), reason: Some(reason.clone()) }
+            }
+            (_, Ending::Cancelled(reason) | Ending::Lost(reason)) => {
+                let (epochs_done, steps_done) = place(&self.folder);
+                Event::Interrupted { epochs_done, steps_done, reason: Some(reason.clone()) }
+            }
+            (_, Ending::Gone(message) | Ending::Refused(message)) => self.failure(message),
+            (_, Ending::Busy) => self.failure("The worker found its run taken."),
+        }
+    }
+
     fn failure(&self, message: &str) -> Event {
-        let message = format!("{message}\n{}", last_log_lines(&self.folder)).trim_end().to_owned();
+        let message = format!("{message}\n{}", last_lines(&self.folder.log())).trim_end().to_owned();
         Event::Failed { message, kind: FailureKind::Run }
     }
 }
 
-/// Whether a worker ended because the run is taken or done.
-pub fn is_busy(status: Option<ExitStatus>) -> bool {
-    status.is_some_and(|status| status.code() == Some(i32::from(BUSY)))
+/// How an attempt is.
+#[derive(Debug, PartialEq)]
+pub enum Look {
+    /// Its worker waits, and why.
+    Waiting(String),
+    /// It goes on.
+    Running,
+    /// Nobody works on the run any more; how its worker went, if it was ours.
+    Ended(Option<Ending>),
 }
 
 /// The outcome that an event stands for, if it ends an attempt.
@@ -170,41 +244,23 @@ pub fn ending(event: &Event) -> Option<RunOutcome> {
 #[derive(Debug)]
 struct Tail {
     path: PathBuf,
-    file: Option<File>,
     reader: Reader,
 }
 
 impl Tail {
+    /// The file is opened anew each time: only then does a network file system ask its server how long it is.
     fn read(&mut self) -> io::Result<Vec<Line>> {
-        if self.file.is_none() {
-            self.file = match File::open(&self.path) {
-                Ok(file) => Some(file),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-                Err(error) => return Err(error),
-            };
+        match File::open(&self.path) {
+            Ok(mut file) => self.reader.read(&mut file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
         }
-        let Some(file) = &mut self.file else { return Ok(Vec::new()) };
-        self.reader.read(file)
     }
 }
 
-/// How a worker died that could not tell.
-fn death(status: Option<ExitStatus>) -> String {
-    use std::os::unix::process::ExitStatusExt;
-    match status.map(|status| (status.signal(), status.code())) {
-        Some((Some(9), _)) => "The worker was killed (signal 9): by hand, or by the system when memory ran out. \
-                               The same command goes on from the last checkpoint."
-            .to_owned(),
-        Some((Some(signal), _)) => format!("The worker was ended by signal {signal}."),
-        Some((_, Some(code))) => format!("The worker ended with code {code} without saying why."),
-        _ => "The worker ended without saying why.".to_owned(),
-    }
-}
-
-/// The end of the worker's log.
-fn last_log_lines(folder: &RunFolder) -> String {
-    let log = fs::read(folder.log()).unwrap_or_default();
-    let text = String::from_utf8_lossy(&log).into_owned();
+/// The end of a log; empty where there is none.
+pub fn last_lines(log: &std::path::Path) -> String {
+    let text = String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
 }

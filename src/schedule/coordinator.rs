@@ -10,21 +10,19 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use super::attempt::{Attempt, Why, is_busy};
+use super::attempt::{Attempt, Look, Why};
 use super::identity::point_key;
-use super::launcher::Worker;
+use super::launcher::{Ending, Launcher, Needs, Order, WorkerId};
+use super::local::LocalLauncher;
 use super::prune::Judge;
-use super::queue::{Job, Queue};
+use super::queue::{Again, Job, Queue};
 use super::results::Results;
-use super::wake::{Clock, Wake};
+use super::wake::{Asked, Clock, Wake};
 use crate::config::{Experiment, Objective};
 use crate::events::{self, Event, FailureKind, Line, Part};
 use crate::store::{Store, StoreError};
 use crate::train::environment::git_commit;
 use crate::train::folder::{RunFolder, RunSpec, write_atomically};
-
-/// Longest sleep between two looks at the event files.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// How many runs at once, with what, and when enough is enough.
 #[derive(Debug, Clone)]
@@ -47,6 +45,24 @@ pub struct Limits {
     pub retries: usize,
     /// Failures after which nothing new is begun and what runs is stopped.
     pub max_failures: Option<usize>,
+    /// How often a run is begun again that was lost through no fault of its own.
+    pub losses: usize,
+    /// How many time limits of a cluster a run may use up.
+    pub time_limits: usize,
+    /// What Ctrl-C does to workers that can live on without us.
+    pub on_interrupt: OnInterrupt,
+}
+
+/// What Ctrl-C does to workers that can live on without their coordinator.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnInterrupt {
+    /// Ask on a terminal; leave them where there is none.
+    #[default]
+    Ask,
+    /// They go on, and the same command picks them up.
+    Leave,
+    /// They save and stop.
+    Cancel,
 }
 
 impl Limits {
@@ -62,6 +78,9 @@ impl Limits {
             grace: Duration::MAX,
             retries: 0,
             max_failures: None,
+            losses: 0,
+            time_limits: 1,
+            on_interrupt: OnInterrupt::default(),
         }
     }
 }
@@ -167,6 +186,19 @@ pub enum CoordinateError {
 pub trait Observer {
     /// A run is taken up: its folder, and whether another process works on it already.
     fn begins(&mut self, job: &Job, folder: &RunFolder, by_another: bool);
+    /// A run waits for its turn elsewhere, and why.
+    fn waits(&mut self, _job: &Job, _reason: &str) {}
+    /// Something that the user should hear.
+    fn notice(&mut self, _text: &str) {}
+    /// The user pressed Ctrl-C: what is to become of so many jobs? The answer comes later, by [`Observer::answer`].
+    /// Says whether there is anybody to ask.
+    fn asks(&mut self, _jobs: usize) -> bool {
+        false
+    }
+    /// The answer, if there is one by now.
+    fn answer(&mut self) -> Option<Answer> {
+        None
+    }
     /// Something happened in a run.
     fn line(&mut self, job: &Job, line: &Line);
     /// A failed run is begun again.
@@ -190,6 +222,19 @@ pub enum Stopping {
     Now,
     /// Too many failures.
     Failures(usize),
+    /// So many jobs go on without us.
+    Left(usize),
+}
+
+/// What becomes of the jobs of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// They go on.
+    Leave,
+    /// They save and stop.
+    Cancel,
+    /// They go on, and so does the coordinator.
+    Watch,
 }
 
 /// Owns the store while runs are done.
@@ -197,13 +242,18 @@ pub enum Stopping {
 pub struct Coordinator {
     results: Results,
     store: Store,
+    launcher: Box<dyn Launcher>,
     wake: Wake,
     clock: Clock,
     attempts: Vec<Attempt>,
     judges: HashMap<usize, Judge>,
     /// Jobs that another process worked on while we looked.
     followed: HashSet<usize>,
+    /// Jobs that were begun in this call.
+    begun: HashSet<usize>,
     stops: usize,
+    /// Whether a question is open.
+    asking: bool,
     failures: usize,
     gave_up: bool,
     commit: Option<(String, bool)>,
@@ -242,17 +292,26 @@ impl Coordinator {
         Ok(Self {
             results,
             store,
+            launcher: Box::new(LocalLauncher::default()),
             wake: Wake::new().map_err(CoordinateError::Worker)?,
             clock: Clock::default(),
             attempts: Vec::new(),
             judges: HashMap::new(),
             followed: HashSet::new(),
+            begun: HashSet::new(),
             stops: 0,
+            asking: false,
             failures: 0,
             gave_up: false,
             commit: git_commit(),
             command_line,
         })
+    }
+
+    /// The same with workers elsewhere.
+    #[must_use]
+    pub fn with_launcher(self, launcher: Box<dyn Launcher>) -> Self {
+        Self { launcher, ..self }
     }
 
     /// The store.
@@ -283,18 +342,21 @@ impl Coordinator {
         self.learn_of_earlier_runs(queue)?;
         self.advance(queue)?;
         loop {
-            self.heed_signals(observer)?;
-            if !self.is_stopping() {
+            self.heed_signals(limits, observer)?;
+            self.launcher.look().iter().for_each(|text| observer.notice(text));
+            if !self.is_stopping() && self.launcher.is_ready() {
                 self.fill(queue, limits, observer)?;
             }
             let ended = self.listen(queue, limits, observer)?;
             self.enforce(limits);
             observer.looks(queue);
             if self.attempts.is_empty() && (self.is_stopping() || queue.is_drained()) {
+                self.launcher.leave();
                 return Ok(());
             }
             if !ended {
-                self.wake.sleep(LOOK);
+                let working = self.attempts.iter().filter(|attempt| attempt.waits.is_none()).count();
+                self.wake.sleep(self.launcher.pace(working));
             }
         }
     }
@@ -353,10 +415,14 @@ impl Coordinator {
         })
     }
 
-    fn heed_signals(&mut self, observer: &mut dyn Observer) -> Result<(), CoordinateError> {
+    fn heed_signals(&mut self, limits: &Limits, observer: &mut dyn Observer) -> Result<(), CoordinateError> {
         let asked = self.wake.asked();
         if asked.pause {
             self.pause(observer)?;
+        }
+        if self.launcher.is_detached() {
+            self.heed_detached(asked, limits, observer);
+            return Ok(());
         }
         for _ in 0..asked.stops {
             self.stops += 1;
@@ -364,15 +430,56 @@ impl Coordinator {
             if self.stops == 1 {
                 self.ask_all();
             } else {
-                self.attempts.iter_mut().for_each(Attempt::kill);
+                self.attempts.iter_mut().for_each(|attempt| attempt.kill(&mut *self.launcher));
             }
         }
         Ok(())
     }
 
+    /// Stopping when workers can live on: Ctrl-C asks what is to become of them; a second one leaves them, and so does the
+    /// end of the session.
+    fn heed_detached(&mut self, asked: Asked, limits: &Limits, observer: &mut dyn Observer) {
+        if asked.stops > 0 {
+            let first = self.stops == 0 && !self.asking;
+            match limits.on_interrupt {
+                OnInterrupt::Cancel if first => self.cancel_all(observer),
+                OnInterrupt::Ask if first && asked.stops == 1 && asked.interrupts == 1 => {
+                    self.asking = observer.asks(self.attempts.len());
+                    if !self.asking {
+                        self.leave_all(observer);
+                    }
+                }
+                _ => self.leave_all(observer),
+            }
+        }
+        if self.asking
+            && let Some(answer) = observer.answer()
+        {
+            self.asking = false;
+            match answer {
+                Answer::Leave => self.leave_all(observer),
+                Answer::Cancel => self.cancel_all(observer),
+                Answer::Watch => {}
+            }
+        }
+    }
+
+    fn cancel_all(&mut self, observer: &mut dyn Observer) {
+        self.stops += 1;
+        observer.stopping(Stopping::Asked);
+        self.ask_all();
+    }
+
+    fn leave_all(&mut self, observer: &mut dyn Observer) {
+        self.stops += 1;
+        self.asking = false;
+        observer.stopping(Stopping::Left(self.attempts.len()));
+        self.attempts.clear();
+    }
+
     fn ask_all(&mut self) {
         let now = self.clock.now();
-        self.attempts.iter_mut().for_each(|attempt| attempt.ask(Why::Stop, now));
+        self.attempts.iter_mut().for_each(|attempt| attempt.ask(Why::Stop, now, &mut *self.launcher));
         // Another's run goes on without us.
         self.attempts.retain(|attempt| attempt.worker.is_some());
     }
@@ -380,87 +487,143 @@ impl Coordinator {
     /// Ctrl-Z: workers and clocks stand still until the process is continued.
     fn pause(&mut self, observer: &mut dyn Observer) -> Result<(), CoordinateError> {
         observer.pauses();
-        let workers = || self.attempts.iter().filter_map(|attempt| attempt.worker.as_ref());
-        workers().for_each(Worker::pause);
+        let workers: Vec<WorkerId> = self.attempts.iter().filter_map(|attempt| attempt.worker).collect();
+        workers.iter().for_each(|&worker| self.launcher.pause(worker));
         let begun = Instant::now();
         let paused = self.wake.pause_process();
-        workers().for_each(Worker::go_on);
+        workers.iter().for_each(|&worker| self.launcher.go_on(worker));
         self.clock.leave_out(begun.elapsed());
         paused.map_err(CoordinateError::Worker)
     }
 
     /// Begins jobs while there are slots, memory and GPUs for them.
     fn fill(&mut self, queue: &mut Queue, limits: &Limits, observer: &mut dyn Observer) -> Result<(), CoordinateError> {
-        loop {
-            let ours = || self.attempts.iter().filter(|attempt| attempt.worker.is_some());
-            if ours().count() >= limits.jobs {
-                return Ok(());
+        let mut ready = Vec::new();
+        while let Some((number, device)) = self.next(queue, limits) {
+            ready.extend(self.prepare(queue, number, device, limits, observer)?);
+            if ready.len() >= self.launcher.batch() {
+                self.start(std::mem::take(&mut ready), queue, observer)?;
+                self.heed_signals(limits, observer)?;
+                if self.is_stopping() {
+                    return Ok(());
+                }
             }
-            let taken: u64 = ours().map(|attempt| queue.job(attempt.job).memory).sum();
-            let free_memory = limits.memory.map(|limit| limit.saturating_sub(taken));
-            let used: Vec<usize> = ours().filter_map(|attempt| attempt.device).collect();
-            let device = (0..limits.devices.len()).find(|device| !used.contains(device));
-            let fits = |job: &Job| {
-                let small = taken == 0 || free_memory.is_none_or(|free| job.memory <= free);
-                small && (!job.needs_gpu() || device.is_some() || limits.devices.is_empty())
-            };
-            let Some(number) = queue.take(fits) else { return Ok(()) };
-            let device = device.filter(|_| queue.job(number).needs_gpu());
-            self.begin(queue, number, device, limits, observer)?;
         }
+        self.start(ready, queue, observer)
     }
 
-    /// Begins a job, or finds it done or in other hands.
-    fn begin(
+    /// The next job for which there is room, and the GPU that it has then.
+    fn next(&self, queue: &mut Queue, limits: &Limits) -> Option<(usize, Option<usize>)> {
+        let ours = || self.attempts.iter().filter(|attempt| attempt.worker.is_some());
+        if limits.jobs < usize::MAX && ours().count() >= limits.jobs {
+            return None;
+        }
+        let taken = limits.memory.map_or(0, |_| ours().map(|attempt| queue.job(attempt.job).memory).sum());
+        let free_memory = limits.memory.map(|limit| limit.saturating_sub(taken));
+        let free = |device: &usize| !ours().any(|attempt| attempt.device == Some(*device));
+        let device = (0..limits.devices.len()).find(free);
+        let fits = |job: &Job| {
+            let small = taken == 0 || free_memory.is_none_or(|free| job.memory <= free);
+            small && (!job.needs_gpu() || device.is_some() || limits.devices.is_empty())
+        };
+        let number = queue.take(fits)?;
+        let device = device.filter(|_| queue.job(number).needs_gpu());
+        Some((number, device))
+    }
+
+    /// Makes a job ready to be begun, or finds it done, in other hands, or with a worker of an earlier coordinator.
+    fn prepare(
         &mut self,
         queue: &mut Queue,
         number: usize,
         device: Option<usize>,
         limits: &Limits,
         observer: &mut dyn Observer,
-    ) -> Result<(), CoordinateError> {
+    ) -> Result<Option<(Attempt, Order)>, CoordinateError> {
         let job = queue.job(number);
-        let Ok(identity) = &job.run.identity else { return Ok(()) };
+        let Ok(identity) = &job.run.identity else { return Ok(None) };
         let accept_pruned = queue.accepts_pruned(job.run.study);
-        let force = job.force && !self.followed.contains(&number) && job.retries == 0;
-        let begun =
-            decide(&self.results, &identity.run_key, force, accept_pruned).and_then(|decision| match decision {
-                Decision::Done(folder, outcome) => Ok((folder, Some(outcome))),
-                Decision::Work(folder) => {
-                    let spec = self.spec(&folder, job, limits.threads);
-                    write_run(&folder, &spec, &job.run.experiment)
-                        .map_err(|error| CoordinateError::Folder { path: folder.path().to_owned(), error })?;
-                    Ok((folder, None))
-                }
-            });
-        let (folder, done) = match begun {
-            Ok(begun) => begun,
+        let force = job.force && !self.followed.contains(&number) && !self.begun.contains(&number);
+        let needs = self.launcher.needs(job, limits.threads);
+        let found = decide(&self.results, &identity.run_key, force, accept_pruned).and_then(|decision| {
+            let folder = match decision {
+                Decision::Done(folder, outcome) => return Ok((folder, Found::Done(outcome))),
+                Decision::Work(folder) => folder,
+            };
+            if let Some(worker) = self.launcher.find(&folder) {
+                return Ok((folder, Found::Worker(worker)));
+            }
+            let spec = self.spec(&folder, job, &needs);
+            write_run(&folder, &spec, &job.run.experiment)
+                .map_err(|error| CoordinateError::Folder { path: folder.path().to_owned(), error })?;
+            Ok((folder, Found::Nobody))
+        });
+        let (folder, found) = match found {
+            Ok(found) => found,
             Err(error) if queue.jobs().len() == 1 => return Err(error),
-            Err(error) => return self.end(queue, number, failed(error), observer),
+            Err(error) => {
+                self.end(queue, number, failed(error), observer)?;
+                return Ok(None);
+            }
         };
         queue.set_id(number, folder.id());
         let mut attempt = Attempt::new(number, folder, self.clock.now());
-        let earlier = attempt.read().map_err(|error| unusable(&attempt, error))?;
+        let earlier = attempt.read_earlier().map_err(|error| unusable(&attempt, error))?;
         self.take(queue, number, &attempt.folder, &earlier)?;
-        if let Some(outcome) = done {
-            let outcome = if self.followed.contains(&number) { outcome } else { outcome.stale() };
-            return self.end(queue, number, outcome, observer);
+        match found {
+            Found::Done(outcome) => {
+                let outcome = if self.followed.contains(&number) { outcome } else { outcome.stale() };
+                self.end(queue, number, outcome, observer)?;
+                return Ok(None);
+            }
+            Found::Worker(worker) => {
+                self.hand_over(queue, attempt, worker, observer);
+                return Ok(None);
+            }
+            Found::Nobody => {}
         }
-        let free = attempt.folder.try_lock().map_err(|error| unusable(&attempt, error))?.is_some();
-        observer.begins(queue.job(number), &attempt.folder, !free);
-        if free {
-            let name = device.map(|device| limits.devices[device].as_str());
-            attempt.worker =
-                Some(Worker::start(&attempt.folder, limits.threads, name).map_err(CoordinateError::Worker)?);
-            attempt.device = device;
-        } else {
+        if attempt.folder.try_lock().map_err(|error| unusable(&attempt, error))?.is_none() {
+            observer.begins(queue.job(number), &attempt.folder, true);
             self.followed.insert(number);
+            self.attempts.push(attempt);
+            return Ok(None);
         }
-        self.attempts.push(attempt);
+        attempt.device = device;
+        let device = device.map(|device| limits.devices[device].clone());
+        let order = Order { folder: attempt.folder.clone(), needs, device };
+        Ok(Some((attempt, order)))
+    }
+
+    fn start(
+        &mut self,
+        ready: Vec<(Attempt, Order)>,
+        queue: &Queue,
+        observer: &mut dyn Observer,
+    ) -> Result<(), CoordinateError> {
+        if ready.is_empty() {
+            return Ok(());
+        }
+        let (attempts, orders): (Vec<Attempt>, Vec<Order>) = ready.into_iter().unzip();
+        let workers = self.launcher.start(orders).map_err(CoordinateError::Worker)?;
+        for (attempt, worker) in attempts.into_iter().zip(workers) {
+            self.hand_over(queue, attempt, worker, observer);
+        }
         Ok(())
     }
 
-    fn spec(&self, folder: &RunFolder, job: &Job, threads: usize) -> RunSpec {
+    /// A run has its worker.
+    fn hand_over(&mut self, queue: &Queue, mut attempt: Attempt, worker: WorkerId, observer: &mut dyn Observer) {
+        self.begun.insert(attempt.job);
+        // Whether one that is elsewhere works already is seen at the next look.
+        let waits = self.launcher.is_detached().then(String::new);
+        if waits.is_none() {
+            observer.begins(queue.job(attempt.job), &attempt.folder, false);
+        }
+        (attempt.worker, attempt.waits) = (Some(worker), waits);
+        self.attempts.push(attempt);
+    }
+
+    fn spec(&self, folder: &RunFolder, job: &Job, needs: &Needs) -> RunSpec {
         let cache = std::path::absolute(self.results.cache()).unwrap_or_else(|_| self.results.cache());
         let identity = job.run.identity.as_ref().ok();
         RunSpec {
@@ -470,7 +633,8 @@ impl Coordinator {
                 .map(|identity| point_key(&job.run.experiment, &identity.fingerprint))
                 .unwrap_or_default(),
             cache,
-            threads,
+            threads: needs.cpus,
+            time_limit: needs.time.map(|time| time.as_secs()),
             command_line: self.command_line.clone(),
             point: job.run.label(),
             commit: self.commit.clone(),
@@ -515,7 +679,12 @@ impl Coordinator {
         let mut any = false;
         for mut attempt in std::mem::take(&mut self.attempts) {
             // Looked at before the file is read, so that nothing is left unread.
-            let ended = attempt.ended().map_err(|error| unusable(&attempt, error))?;
+            let look =
+                attempt.look(self.clock.now(), &mut *self.launcher).map_err(|error| unusable(&attempt, error))?;
+            if self.still_waits(queue, &mut attempt, &look, observer) {
+                self.attempts.push(attempt);
+                continue;
+            }
             let lines = attempt.read().map_err(|error| unusable(&attempt, error))?;
             if !lines.is_empty() {
                 attempt.heard = self.clock.now();
@@ -523,18 +692,37 @@ impl Coordinator {
                 lines.iter().for_each(|line| observer.line(queue.job(attempt.job), line));
                 self.judge(queue, &mut attempt, &lines);
             }
-            match ended {
-                None => self.attempts.push(attempt),
-                Some(status) => {
+            match look {
+                Look::Ended(ending) => {
                     any = true;
-                    self.close(queue, attempt, status, limits, observer)?;
+                    self.close(queue, attempt, ending, limits, observer)?;
                 }
+                Look::Waiting(_) | Look::Running => self.attempts.push(attempt),
             }
         }
         Ok(any)
     }
 
-    fn judge(&self, queue: &Queue, attempt: &mut Attempt, lines: &[Line]) {
+    /// Follows a worker from waiting to working and back. Says whether there is nothing to be read from it.
+    fn still_waits(&self, queue: &Queue, attempt: &mut Attempt, look: &Look, observer: &mut dyn Observer) -> bool {
+        match look {
+            Look::Waiting(reason) => {
+                if attempt.waits.as_ref() != Some(reason) {
+                    attempt.waits = Some(reason.clone());
+                    observer.waits(queue.job(attempt.job), reason);
+                }
+                true
+            }
+            Look::Running if attempt.waits.take().is_some() => {
+                (attempt.begun, attempt.heard) = (self.clock.now(), self.clock.now());
+                observer.begins(queue.job(attempt.job), &attempt.folder, false);
+                false
+            }
+            _ => false,
+        }
+    }
+
+    fn judge(&mut self, queue: &Queue, attempt: &mut Attempt, lines: &[Line]) {
         let job = queue.job(attempt.job);
         let epochs = job.run.experiment.train().epochs();
         let Some(judge) = self.judges.get(&job.run.study) else { return };
@@ -544,7 +732,7 @@ impl Coordinator {
             _ => None,
         });
         if let Some(reason) = verdict {
-            attempt.ask(Why::Pruned { reason }, self.clock.now());
+            attempt.ask(Why::Pruned { reason }, self.clock.now(), &mut *self.launcher);
         }
     }
 
@@ -553,17 +741,17 @@ impl Coordinator {
         &mut self,
         queue: &mut Queue,
         attempt: Attempt,
-        status: Option<std::process::ExitStatus>,
+        ending: Option<Ending>,
         limits: &Limits,
         observer: &mut dyn Observer,
     ) -> Result<(), CoordinateError> {
         let number = attempt.job;
-        if attempt.worker.is_none() {
+        let Some(ending) = ending else {
             // The other process finished, or died: look again what there is to do.
             queue.again(number);
             return Ok(());
-        }
-        let concluded = if is_busy(status) { Ok(None) } else { attempt.conclude(status) };
+        };
+        let concluded = if ending == Ending::Busy { Ok(None) } else { attempt.conclude(&ending) };
         let outcome = match concluded {
             Ok(Some(outcome)) => outcome,
             Ok(None) => return self.follow(queue, attempt, observer),
@@ -571,20 +759,47 @@ impl Coordinator {
         };
         let lines = events::read_all(&attempt.folder.events()).map_err(|error| unusable(&attempt, error))?;
         self.take(queue, number, &attempt.folder, &lines)?;
-        match &outcome {
-            RunOutcome::Failed { message, kind: FailureKind::Run }
-                if queue.job(number).retries < limits.retries && !self.is_stopping() =>
-            {
-                queue.retry(number);
-                observer.retries(queue.job(number), message);
-                Ok(())
-            }
-            _ => {
-                self.end(queue, number, outcome, observer)?;
-                self.give_up_after(limits, observer);
-                Ok(())
-            }
+        if !self.is_stopping()
+            && let Some(reason) = self.begin_again(queue, &attempt, &ending, &outcome, limits)
+        {
+            observer.retries(queue.job(number), &reason);
+            return Ok(());
         }
+        self.end(queue, number, outcome, observer)?;
+        self.give_up_after(limits, observer);
+        Ok(())
+    }
+
+    /// Puts a run back that may be begun once more; says why.
+    fn begin_again(
+        &self,
+        queue: &mut Queue,
+        attempt: &Attempt,
+        ending: &Ending,
+        outcome: &RunOutcome,
+        limits: &Limits,
+    ) -> Option<String> {
+        let job = queue.job(attempt.job);
+        let (count, reason) = match (outcome, ending) {
+            (RunOutcome::Failed { message, kind: FailureKind::Run }, ending)
+                if job.retries < limits.retries && !matches!(ending, Ending::Refused(_)) =>
+            {
+                (Again::Failed, message.clone())
+            }
+            (RunOutcome::Interrupted, Ending::Lost(reason)) if job.losses < limits.losses => {
+                (Again::Lost, reason.clone())
+            }
+            (RunOutcome::TimedOut, _)
+                if attempt.asked.is_none()
+                    && self.launcher.is_detached()
+                    && job.limits_used + 1 < limits.time_limits =>
+            {
+                (Again::TimedOut, "its time was up, and it goes on with another job".to_owned())
+            }
+            _ => return None,
+        };
+        queue.begin_again(attempt.job, count);
+        Some(reason)
     }
 
     /// Another coordinator's worker has the run, or has done it: waits for that.
@@ -631,14 +846,18 @@ impl Coordinator {
     /// Ends what runs too long, is silent too long, or does not stop when asked.
     fn enforce(&mut self, limits: &Limits) {
         let now = self.clock.now();
+        let launcher = &mut *self.launcher;
         for attempt in &mut self.attempts {
+            let over = |since: Duration, limit: Duration| now.saturating_sub(since) > limit;
             match (&attempt.asked, limits.timeout) {
-                (Some((_, asked)), _) if now.saturating_sub(*asked) > limits.grace && !attempt.killed => attempt.kill(),
-                (None, Some(limit)) if now.saturating_sub(attempt.begun) > limit => {
-                    attempt.ask(Why::TimedOut { limit }, now);
+                (Some((_, asked)), _) if over(*asked, limits.grace) && !attempt.killed => attempt.kill(launcher),
+                // What waits has not begun.
+                (None, _) if attempt.waits.is_some() => {}
+                (None, Some(limit)) if over(attempt.begun, limit) => {
+                    attempt.ask(Why::TimedOut { limit }, now, launcher);
                 }
-                (None, _) if now.saturating_sub(attempt.heard) > limits.stall => {
-                    attempt.ask(Why::Stalled { silent: limits.stall }, now);
+                (None, _) if over(attempt.heard, limits.stall) => {
+                    attempt.ask(Why::Stalled { silent: limits.stall }, now, launcher);
                 }
                 _ => {}
             }
@@ -664,6 +883,16 @@ fn value(objective: Objective, epoch: &events::Epoch) -> Option<f64> {
         Objective::ValAccuracy => Some(epoch.held_out.accuracy),
         Objective::ValAuc => epoch.held_out_auc,
     }
+}
+
+/// Who is at a run that is not done.
+enum Found {
+    /// It is done after all.
+    Done(RunOutcome),
+    /// A worker of an earlier coordinator.
+    Worker(WorkerId),
+    /// Nobody, or another coordinator's worker: its lock says so.
+    Nobody,
 }
 
 /// The newest run of a key is gone on with unless it is over; `force` begins another.

@@ -1,99 +1,119 @@
-//! Starts a worker process on this machine and stops it.
+//! What the coordinator knows of workers, wherever they are: processes of this machine or jobs of a cluster.
 
-use std::fs::OpenOptions;
+use std::fmt;
 use std::io;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
-
+use super::queue::Job;
 use crate::train::folder::RunFolder;
 
-/// Makes glibc keep the memory of one training step for the next. By default it returns every large block to the system
-/// and takes it back page by page, which costs more than the computation does. Other C libraries ignore it.
-const KEEP_MEMORY: &str = "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=68719476736";
+/// Number of a worker, given by the launcher that started it.
+pub type WorkerId = usize;
 
-/// A worker process in a process group of its own, so that Ctrl-C reaches it only through its coordinator.
-#[derive(Debug)]
-pub struct Worker {
-    child: Child,
+/// What a run is to have.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Needs {
+    /// Threads, and CPUs for them.
+    pub cpus: usize,
+    /// Bytes of memory.
+    pub memory: u64,
+    /// GPUs.
+    pub gpus: usize,
+    /// Longest time.
+    pub time: Option<Duration>,
 }
 
-impl Worker {
-    /// Starts a worker on a run's folder; what it prints goes to the run's log. `device` is the GPU that it may see.
-    ///
-    /// Call it from the main thread: the kernel stops a worker when the thread that started it ends.
+/// A run that is ready to be worked on: its folder says all that a worker must know.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// The run's folder.
+    pub folder: RunFolder,
+    /// What it is to have.
+    pub needs: Needs,
+    /// The GPU that it may see, where the coordinator hands them out.
+    pub device: Option<String>,
+}
+
+/// What is known of a worker.
+#[derive(Debug, Clone, PartialEq)]
+pub enum State {
+    /// It is not begun yet, or was put back; why, in the words of whoever decides.
+    Waiting(String),
+    /// It works.
+    Running,
+    /// It is gone.
+    Ended(Ending),
+}
+
+/// How a worker went, for the case that it could not say so itself.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ending {
+    /// It found the run taken or done.
+    Busy,
+    /// It died or left; in words.
+    Gone(String),
+    /// Its time was up.
+    TimedOut {
+        /// What it had, where that is known.
+        limit: Option<Duration>,
+        /// In words.
+        reason: String,
+    },
+    /// Somebody else ended it.
+    Cancelled(String),
+    /// It was lost through no fault of its own: its node failed, or it had to make room.
+    Lost(String),
+    /// It was never begun: whoever decides does not take it.
+    Refused(String),
+}
+
+/// Starts workers and knows how they are. Nothing here waits.
+pub trait Launcher: fmt::Debug {
+    /// Whether workers live on when this process ends.
+    fn is_detached(&self) -> bool;
+
+    /// What a run is to have, where `threads` is what the command line says.
+    fn needs(&self, job: &Job, threads: usize) -> Needs;
+
+    /// Most runs that are begun in one go.
+    fn batch(&self) -> usize;
+
+    /// Time between two looks, with so many workers at work.
+    fn pace(&self, working: usize) -> Duration;
+
+    /// Brings what is known up to date. Returns what the user should hear.
+    fn look(&mut self) -> Vec<String>;
+
+    /// Whether it knows enough to begin anything.
+    fn is_ready(&self) -> bool;
+
+    /// The worker that an earlier coordinator left at a run.
+    fn find(&mut self, run: &RunFolder) -> Option<WorkerId>;
+
+    /// Starts a worker for each order, in their order.
     ///
     /// # Errors
-    /// When the log cannot be written or the process cannot be started.
-    pub fn start(folder: &RunFolder, threads: usize, device: Option<&str>) -> io::Result<Self> {
-        let log = OpenOptions::new().create(true).append(true).open(folder.log())?;
-        let mut command = Command::new(std::env::current_exe()?);
-        if let Some(device) = device {
-            command.env("CUDA_VISIBLE_DEVICES", device);
-        }
-        let child = command
-            .arg("worker")
-            .arg(folder.path())
-            .env("RAYON_NUM_THREADS", threads.to_string())
-            .env("GLIBC_TUNABLES", allocator_settings())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .process_group(0)
-            .spawn()?;
-        Ok(Self { child })
-    }
+    /// When the system refuses.
+    fn start(&mut self, orders: Vec<Order>) -> io::Result<Vec<WorkerId>>;
 
-    /// The exit status, if the worker has ended.
+    /// How a worker is.
     ///
     /// # Errors
-    /// When the system does not know the process.
-    pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
-        self.child.try_wait()
-    }
+    /// When the system does not know it.
+    fn state(&mut self, worker: WorkerId) -> io::Result<State>;
 
-    /// Asks the worker to save and stop.
-    pub fn stop(&self) {
-        self.signal(Signal::TERM);
-    }
+    /// Asks a worker to save and stop.
+    fn stop(&mut self, worker: WorkerId);
 
-    /// Makes the worker stand still.
-    pub fn pause(&self) {
-        self.signal(Signal::STOP);
-    }
+    /// Ends a worker now.
+    fn kill(&mut self, worker: WorkerId);
+
+    /// Makes a worker stand still, where that can be done.
+    fn pause(&mut self, worker: WorkerId);
 
     /// Lets a paused worker go on.
-    pub fn go_on(&self) {
-        self.signal(Signal::CONT);
-    }
+    fn go_on(&mut self, worker: WorkerId);
 
-    /// Stops the worker now.
-    pub fn kill(&self) {
-        self.signal(Signal::KILL);
-    }
-
-    fn signal(&self, signal: Signal) {
-        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            // A group that is gone needs no signal.
-            let _ = kill_process_group(group, signal);
-        }
-    }
-}
-
-/// Value of `GLIBC_TUNABLES` for a process that trains: blocks are kept for the next step. What the user has set wins.
-pub fn allocator_settings() -> String {
-    match std::env::var("GLIBC_TUNABLES") {
-        Ok(set) if !set.is_empty() => format!("{KEEP_MEMORY}:{set}"),
-        _ => KEEP_MEMORY.to_owned(),
-    }
-}
-
-/// GPUs as `CUDA_VISIBLE_DEVICES` names them: what the user allows, else all that the driver has.
-pub fn devices() -> Vec<String> {
-    if let Ok(allowed) = std::env::var("CUDA_VISIBLE_DEVICES") {
-        return allowed.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
-    }
-    let exists = |number: &usize| std::path::Path::new(&format!("/dev/nvidia{number}")).exists();
-    (0..64).filter(exists).map(|number| number.to_string()).collect()
+    /// The coordinator leaves, and workers stay: what must be written down is.
+    fn leave(&mut self);
 }

@@ -6,6 +6,7 @@ pub mod coordinator;
 pub mod estimate;
 pub mod identity;
 pub mod launcher;
+pub mod local;
 pub mod plan;
 pub mod prune;
 pub mod queue;
@@ -13,6 +14,7 @@ pub mod reconcile;
 pub mod replay;
 pub mod results;
 pub mod search;
+pub mod slurm;
 pub mod wake;
 
 pub use coordinator::{Coordinator, Limits, Observer, RunOutcome};

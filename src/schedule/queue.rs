@@ -29,10 +29,25 @@ pub struct Job {
     pub force: bool,
     /// How often it failed and was begun again.
     pub retries: usize,
+    /// How often it was lost and begun again.
+    pub losses: usize,
+    /// How many time limits it has used up before this one.
+    pub limits_used: usize,
     /// How it ended, once it has.
     pub outcome: Option<RunOutcome>,
     /// Its run id, once it was looked for.
     pub id: Option<String>,
+}
+
+/// Why a job is begun once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// It failed.
+    Failed,
+    /// It was lost through no fault of its own.
+    Lost,
+    /// Its time was up.
+    TimedOut,
 }
 
 impl Job {
@@ -215,7 +230,19 @@ impl Queue {
         }
         let seconds = self.terms.estimator.seconds(cost, threads);
         let (force, id) = (self.terms.force, known.map(|known| known.id));
-        self.jobs.push(Job { number, run, memory, seconds, work: cost.work(), force, retries: 0, outcome, id });
+        self.jobs.push(Job {
+            number,
+            run,
+            memory,
+            seconds,
+            work: cost.work(),
+            force,
+            retries: 0,
+            losses: 0,
+            limits_used: 0,
+            outcome,
+            id,
+        });
         number
     }
 
@@ -246,9 +273,14 @@ impl Queue {
         self.waiting.push(number);
     }
 
-    /// The same, counting a failure.
-    pub fn retry(&mut self, number: usize) {
-        self.jobs[number].retries += 1;
+    /// The same, counting why.
+    pub fn begin_again(&mut self, number: usize, why: Again) {
+        let job = &mut self.jobs[number];
+        match why {
+            Again::Failed => job.retries += 1,
+            Again::Lost => job.losses += 1,
+            Again::TimedOut => job.limits_used += 1,
+        }
         self.again(number);
     }
 

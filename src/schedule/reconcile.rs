@@ -112,11 +112,16 @@ pub(super) fn close_torn_run(folder: &RunFolder) -> io::Result<()> {
     if ending(&last.event).is_some() {
         return Ok(());
     }
+    let (epochs_done, steps_done) = place(folder);
+    Writer::open(&folder.events())?.write(Event::Interrupted { epochs_done, steps_done, reason: None })
+}
+
+/// Epochs and steps of a run's checkpoint; zeros where there is none.
+pub(super) fn place(folder: &RunFolder) -> (usize, usize) {
     let place: Option<Place> = fs::exists(folder.checkpoint())
         .unwrap_or(false)
         .then(|| weights::read_safetensors(&folder.checkpoint()).ok())
         .flatten()
         .and_then(|(_, metadata)| serde_json::from_str(metadata.get("place")?).ok());
-    let (epochs_done, steps_done) = place.map_or((0, 0), |place| (place.history.len(), place.current.steps));
-    Writer::open(&folder.events())?.write(Event::Interrupted { epochs_done, steps_done })
+    place.map_or((0, 0), |place| (place.history.len(), place.current.steps))
 }

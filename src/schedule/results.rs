@@ -24,6 +24,17 @@ impl Results {
         Self { store: store.to_owned(), root: root.map_or_else(|| PathBuf::from("."), Path::to_owned), runs: "runs" }
     }
 
+    /// The same store, with runs and cache in another folder.
+    #[must_use]
+    pub fn with_folder(self, folder: Option<&Path>) -> Self {
+        Self { root: folder.map_or(self.root, Path::to_owned), ..self }
+    }
+
+    /// The folder of runs and cache.
+    pub fn folder(&self) -> &Path {
+        &self.root
+    }
+
     /// The SQLite file.
     pub fn store(&self) -> &Path {
         &self.store

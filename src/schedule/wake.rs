@@ -23,6 +23,8 @@ pub struct Wake {
 pub struct Asked {
     /// How often to stop: Ctrl-C, SIGTERM, SIGHUP.
     pub stops: usize,
+    /// How many of them were Ctrl-C.
+    pub interrupts: usize,
     /// Whether to pause: Ctrl-Z.
     pub pause: bool,
 }
@@ -58,6 +60,7 @@ impl Wake {
                 asked.pause = true;
             } else {
                 asked.stops += 1;
+                asked.interrupts += usize::from(signal == SIGINT);
             }
         }
         asked

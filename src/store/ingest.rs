@@ -51,12 +51,15 @@ impl Taker<'_> {
             Event::Diverged { epoch, step, loss } => {
                 self.ended("diverged", Some(format!("the loss was {loss} in epoch {epoch}, step {step}")))
             }
-            Event::Interrupted { epochs_done, steps_done } => self.ended(
-                "interrupted",
-                Some(format!("stopped after {epochs_done} epochs and {steps_done} steps; the same command goes on")),
-            ),
-            Event::TimedOut { limit } => self
-                .ended("timed_out", Some(format!("not done after {limit} s; the same command goes on where it was"))),
+            Event::Interrupted { epochs_done, steps_done, reason } => {
+                let by = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+                let place = format!("stopped after {epochs_done} epochs and {steps_done} steps{by}");
+                self.ended("interrupted", Some(format!("{place}; the same command goes on")))
+            }
+            Event::TimedOut { limit, reason } => {
+                let said = reason.clone().unwrap_or_else(|| format!("not done after {limit} s"));
+                self.ended("timed_out", Some(format!("{said}; the same command goes on where it was")))
+            }
             Event::Pruned { epochs_done, reason } => {
                 self.ended("pruned", Some(format!("stopped after {epochs_done} epochs: {reason}")))
             }

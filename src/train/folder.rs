@@ -24,6 +24,9 @@ pub struct RunSpec {
     pub cache: PathBuf,
     /// Threads of the computation.
     pub threads: usize,
+    /// Seconds that a job of a cluster may take, where they are said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_limit: Option<u64>,
     /// The command line that the user typed.
     pub command_line: Vec<String>,
     /// What a sweep varied, in words; empty outside a sweep.

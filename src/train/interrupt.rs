@@ -4,11 +4,14 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
-/// Raised by SIGINT, SIGTERM or SIGHUP.
+/// Raised by SIGINT, SIGTERM or SIGHUP; by SIGUSR1 when the time of a cluster's job is nearly up.
 #[derive(Debug, Clone, Default)]
-pub struct Interrupt(Arc<AtomicBool>);
+pub struct Interrupt {
+    stop: Arc<AtomicBool>,
+    time_is_up: Arc<AtomicBool>,
+}
 
 impl Interrupt {
     /// A flag that the process's signals raise from now on.
@@ -18,13 +21,19 @@ impl Interrupt {
     pub fn on_signals() -> io::Result<Self> {
         let flag = Self::default();
         for signal in [SIGINT, SIGTERM, SIGHUP] {
-            signal_hook::flag::register(signal, Arc::clone(&flag.0))?;
+            signal_hook::flag::register(signal, Arc::clone(&flag.stop))?;
         }
+        signal_hook::flag::register(SIGUSR1, Arc::clone(&flag.time_is_up))?;
         Ok(flag)
     }
 
     /// Whether somebody asked to stop.
     pub fn is_raised(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.stop.load(Ordering::Relaxed) || self.time_is_up()
+    }
+
+    /// Whether that was because time is nearly up.
+    pub fn time_is_up(&self) -> bool {
+        self.time_is_up.load(Ordering::Relaxed)
     }
 }

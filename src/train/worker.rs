@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use super::backend::{self, BackendError};
 use super::environment::{environment, peak_memory};
-use super::folder::{RunFolder, RunSpec, write_atomically};
+use super::folder::{Lock, RunFolder, RunSpec, write_atomically};
 use super::interrupt::Interrupt;
 use super::loss::probability;
 use super::training::{Outcome, TrainError, Training};
@@ -31,6 +31,9 @@ use crate::model::{Network, WeightsError, fold, shapes, weights};
 
 /// Exit code of a worker that found its run taken by another.
 pub const BUSY: u8 = 75;
+
+/// Exit code of a worker that could not read or write its run's folder.
+pub const FOLDER: u8 = 74;
 
 /// Time between two decoding events.
 const DECODING_EVERY: Duration = Duration::from_millis(200);
@@ -70,32 +73,58 @@ enum RunError {
     Io(#[from] io::Error),
 }
 
-/// Does the run in `folder`, from its beginning or from its checkpoint.
+/// Does the run in `folder`, from its beginning or from its checkpoint. If another process holds it, waits for that as long
+/// as `patience` lasts.
 ///
 /// # Errors
 /// [`WorkerError`] when it cannot begin. A failure later on is an event and `Ok`.
-pub fn work(folder: &RunFolder) -> Result<(), WorkerError> {
+pub fn work(folder: &RunFolder, patience: Duration) -> Result<(), WorkerError> {
     let unusable = |error| WorkerError::Folder { path: folder.path().display().to_string(), error };
     let spec = folder.read_spec().map_err(unusable)?;
-    let Some(_lock) = folder.try_lock().map_err(unusable)? else {
+    let interrupt = Interrupt::on_signals().map_err(unusable)?;
+    let Some(_lock) = patient_lock(folder, patience).map_err(unusable)? else {
         return Err(WorkerError::Busy(spec.id));
     };
-    let interrupt = Interrupt::on_signals().map_err(unusable)?;
     stop_with_parent().map_err(unusable)?;
     // Another coordinator may have had it done since ours looked.
     if is_over(folder).map_err(unusable)? {
         return Err(WorkerError::Busy(spec.id));
     }
     let events = Mutex::new(Writer::open(&folder.events()).map_err(unusable)?);
+    let begun = Instant::now();
     // A panic in a library is a failed run with a message, as any other failure is.
     let result = std::panic::catch_unwind(AssertUnwindSafe(|| attempt(folder, &spec, &interrupt, &events)));
     let event = match result {
+        Ok(Ok(Event::Interrupted { .. })) if interrupt.time_is_up() => timed_out(&spec, begun.elapsed()),
         Ok(Ok(event)) => event,
         Ok(Err(error)) => failed(&error),
         Err(panic) => Event::Failed { message: panic_message(&*panic), kind: FailureKind::Run },
     };
     let mut events = events.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     events.write(event).and_then(|()| events.sync()).map_err(unusable)
+}
+
+/// The run's lock, if it is or becomes free in time. Whoever looks after the store holds it for a moment.
+fn patient_lock(folder: &RunFolder, patience: Duration) -> io::Result<Option<Lock>> {
+    let begun = Instant::now();
+    loop {
+        match folder.try_lock()? {
+            None if begun.elapsed() < patience => std::thread::sleep(Duration::from_millis(100)),
+            lock => return Ok(lock),
+        }
+    }
+}
+
+/// What a job says that was told to save because its time is nearly up.
+fn timed_out(spec: &RunSpec, worked: Duration) -> Event {
+    let limit = spec.time_limit.map_or(worked.as_secs_f64(), |limit| limit as f64);
+    let reason = match spec.time_limit {
+        Some(limit) => {
+            format!("the time limit of {limit} s was nearly up, and it saved (resources.time sets the limit)")
+        }
+        None => format!("the time limit of the job was nearly up after {:.0} s, and it saved", worked.as_secs_f64()),
+    };
+    Event::TimedOut { limit, reason: Some(reason) }
 }
 
 /// Whether the run has its result: then there is nothing to do.
@@ -154,6 +183,10 @@ fn attempt(
     emit(events, Event::Data(summary(&experiment, &dataset, &split)))?;
     let run = Run { folder, spec, experiment: &experiment, dataset: &dataset, split: &split, interrupt, events };
     run.on_backend()
+}
+
+fn interrupted(epochs_done: usize, steps_done: usize) -> Event {
+    Event::Interrupted { epochs_done, steps_done, reason: None }
 }
 
 /// Epochs and steps of the checkpoint, if there is a readable one.
@@ -279,10 +312,10 @@ impl Run<'_> {
             Outcome::Trained { network, place, stopped_early } => {
                 let started = Instant::now();
                 let Some(logits) = training.logits(&network, &self.split.test) else {
-                    return Ok(Event::Interrupted { epochs_done: place.history.len(), steps_done: 0 });
+                    return Ok(interrupted(place.history.len(), 0));
                 };
                 let Some(validation) = training.logits(&network, &self.split.validation) else {
-                    return Ok(Event::Interrupted { epochs_done: place.history.len(), steps_done: 0 });
+                    return Ok(interrupted(place.history.len(), 0));
                 };
                 let mut completed = self.evaluate(&logits, &validation, stopped_early)?;
                 completed.seconds = place.seconds + started.elapsed().as_secs_f64();
@@ -290,7 +323,7 @@ impl Run<'_> {
                 Ok(Event::Completed(completed))
             }
             Outcome::Diverged { epoch, step, loss } => Ok(Event::Diverged { epoch, step, loss: loss.to_string() }),
-            Outcome::Interrupted { epochs_done, steps_done } => Ok(Event::Interrupted { epochs_done, steps_done }),
+            Outcome::Interrupted { epochs_done, steps_done } => Ok(interrupted(epochs_done, steps_done)),
         }
     }
 
