@@ -14,7 +14,7 @@ use emo_runner::config::{ImageSize, load};
 use emo_runner::data::tensor::images_tensor;
 use emo_runner::model::{DropoutKey, Network};
 use emo_runner::random::{Purpose, Stream};
-use emo_runner::schedule::launcher::allocator_settings;
+use emo_runner::schedule::local::allocator_settings;
 use emo_runner::train::backend::Cpu;
 use emo_runner::train::learner::{Learner, StepSettings};
 use emo_runner::train::optimizer::Optimizer;
