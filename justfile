@@ -24,6 +24,10 @@ browser:
     npm ci --prefix tests/browser
     npm test --prefix tests/browser
 
+# Sweeps on a real Slurm of three nodes on this machine (as root; needs slurmctld slurmd slurm-client munge faketime from Debian)
+slurm *ARGS:
+    cargo test --features ndarray --test slurm -- --ignored {{ARGS}}
+
 # What continuous integration runs
 ci:
     CI=true bash .ci/run

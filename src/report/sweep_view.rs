@@ -183,9 +183,8 @@ impl Observer for SweepView {
     fn asks(&mut self, jobs: usize) -> bool {
         let can_ask = !self.quiet && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
         if can_ask {
-            self.say(&format!(
-                "Leave the {jobs} jobs in Slurm (l), cancel them (c), or go on watching (w)? Ctrl-C leaves them."
-            ));
+            let jobs = if jobs == 1 { "job".to_owned() } else { format!("{jobs} jobs") };
+            self.say(&format!("Leave the {jobs} in Slurm (l), cancel (c), or go on watching (w)? Ctrl-C leaves."));
         }
         can_ask
     }
@@ -302,7 +301,8 @@ impl Observer for SweepView {
             Stopping::Asked => self.say("Saving and stopping; press Ctrl-C again to stop now."),
             Stopping::Now => {}
             Stopping::Left(jobs) => {
-                self.say(&format!("{jobs} jobs go on in Slurm; the same command picks them up."));
+                let jobs = if jobs == 1 { "1 job goes on".to_owned() } else { format!("{jobs} jobs go on") };
+                self.say(&format!("{jobs} in Slurm; the same command picks up what is there."));
             }
             Stopping::Failures(number) => {
                 self.say(&format!("Stopping after {number} failed runs; what ran is saved."));

@@ -17,6 +17,10 @@ const LOG_LINES: usize = 50;
 /// How long the last lines of a worker elsewhere may be on their way through a network file system.
 const ON_THE_WAY: Duration = Duration::from_secs(5);
 
+/// How long the job of a worker that has stopped may be said to run. Slurm does not hear of an end when the process that
+/// watches over the job was killed with it.
+const STOPPED: Duration = Duration::from_secs(60);
+
 /// Why a worker was asked to stop.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Why {
@@ -62,6 +66,8 @@ pub struct Attempt {
     pub killed: bool,
     /// Whether the last line that it told ends the attempt for good.
     told_end: bool,
+    /// Whether the last line that it told is that it stopped before its end.
+    told_stop: bool,
     /// When its worker was first known to be gone.
     gone: Option<Duration>,
     tail: Tail,
@@ -82,6 +88,7 @@ impl Attempt {
             asked: None,
             killed: false,
             told_end: false,
+            told_stop: false,
             gone: None,
             tail,
         }
@@ -90,7 +97,7 @@ impl Attempt {
     /// The same run in another coordinator's hands.
     pub fn follow(self) -> Self {
         let same = Self { worker: None, device: None, waits: None, asked: None, killed: false, ..self };
-        Self { told_end: false, gone: None, ..same }
+        Self { told_end: false, told_stop: false, gone: None, ..same }
     }
 
     /// Lines since the last call.
@@ -101,7 +108,8 @@ impl Attempt {
         let lines = self.tail.read()?;
         if let Some(line) = lines.last() {
             let ending = ending(&line.event);
-            self.told_end = ending.is_some_and(|ending| ending != RunOutcome::Interrupted);
+            self.told_stop = ending == Some(RunOutcome::Interrupted);
+            self.told_end = ending.is_some() && !self.told_stop;
         }
         Ok(lines)
     }
@@ -112,7 +120,7 @@ impl Attempt {
     /// As above.
     pub fn read_earlier(&mut self) -> io::Result<Vec<Line>> {
         let lines = self.read()?;
-        self.told_end = false;
+        (self.told_end, self.told_stop) = (false, false);
         Ok(lines)
     }
 
@@ -145,8 +153,18 @@ impl Attempt {
             return Ok(Look::Ended(Some(Ending::Gone(String::new()))));
         }
         Ok(match launcher.state(worker)? {
+            State::Running if launcher.is_detached() && self.told_stop && self.asked.is_none() => {
+                if now.saturating_sub(*self.gone.get_or_insert(now)) < STOPPED || self.folder.try_lock()?.is_none() {
+                    return Ok(Look::Running);
+                }
+                launcher.stop(worker);
+                Look::Ended(Some(Ending::Lost("its worker has stopped, though its job is said to run".to_owned())))
+            }
             State::Running => Look::Running,
-            State::Waiting(reason) => Look::Waiting(reason),
+            State::Waiting(reason) => {
+                (self.told_stop, self.gone) = (false, None);
+                Look::Waiting(reason)
+            }
             State::Ended(Ending::Gone(_))
                 if launcher.is_detached() && now.saturating_sub(*self.gone.get_or_insert(now)) < ON_THE_WAY =>
             {
