@@ -83,6 +83,8 @@ struct Task {
     word: Option<Word>,
     /// Answers in a row that said the same end, or nothing.
     times: usize,
+    /// Whether it was in the queue when it was last named.
+    queued: bool,
     ending: Option<Ending>,
     stopped: bool,
     killed: Option<Instant>,
@@ -229,6 +231,7 @@ impl SlurmLauncher {
             index,
             word: None,
             times: 0,
+            queued: false,
             ending: None,
             stopped: false,
             killed: None,
@@ -501,6 +504,7 @@ impl SlurmLauncher {
         task.word = Some(word.clone());
         let times = task.times;
         let meaning = word.meaning();
+        task.queued = meaning == Meaning::Waits;
         if meaning == Meaning::Unknown && self.unknown.insert(word.state.clone()) {
             let name = self.name(worker).unwrap_or_default();
             self.notices.push(format!("job {name} of Slurm is in a state not known here: {}", word.told()));
@@ -586,10 +590,13 @@ impl SlurmLauncher {
         gone.into_iter().for_each(|worker| self.lose(worker));
     }
 
-    /// Nobody knows what became of a task.
+    /// Nobody says what became of a task. Of one that scancel takes out of an array's queue nothing is left.
     fn lose(&mut self, worker: WorkerId) {
         let name = self.name(worker).unwrap_or_default();
-        self.tasks[worker].ending = Some(Ending::Lost(format!("Slurm does not know job {name} any more")));
+        self.tasks[worker].ending = Some(match self.tasks[worker].queued {
+            true => Ending::Cancelled(format!("Slurm: job {name} was taken out of the queue")),
+            false => Ending::Lost(format!("Slurm does not know job {name} any more")),
+        });
     }
 
     fn put_away_what_is_over(&mut self) {
