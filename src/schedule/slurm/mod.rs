@@ -83,7 +83,7 @@ struct Task {
     word: Option<Word>,
     /// Answers in a row that said the same end, or nothing.
     times: usize,
-    /// Whether it was in the queue when it was last named.
+    /// Whether it was in the queue when it was last named, or submitted.
     queued: bool,
     ending: Option<Ending>,
     stopped: bool,
@@ -220,18 +220,18 @@ impl SlurmLauncher {
         if batch.job.is_none() {
             self.uncertain.insert(number, 0);
         }
-        self.add_tasks(number, batch.runs.len());
+        self.add_tasks(number, batch.runs.len(), false);
         self.batches.push(batch);
     }
 
-    fn add_tasks(&mut self, batch: usize, count: usize) -> Vec<WorkerId> {
+    fn add_tasks(&mut self, batch: usize, count: usize, queued: bool) -> Vec<WorkerId> {
         let first = self.tasks.len();
         let tasks = (0..count as u32).map(|index| Task {
             batch,
             index,
             word: None,
             times: 0,
-            queued: false,
+            queued,
             ending: None,
             stopped: false,
             killed: None,
@@ -252,7 +252,7 @@ impl SlurmLauncher {
         self.batches.push(batch);
         self.needs.insert(number, needs.clone());
         self.unsubmitted.push_back(number);
-        Ok(self.add_tasks(number, orders.len()))
+        Ok(self.add_tasks(number, orders.len(), true))
     }
 
     /// `12_3`.
@@ -690,6 +690,7 @@ impl Launcher for SlurmLauncher {
             return Ok(State::Waiting(reason.to_owned()));
         };
         Ok(match word.meaning() {
+            _ if word.state.is_empty() && task.queued => State::Waiting("not in the queue".to_owned()),
             Meaning::Waits if word.reason.is_empty() => State::Waiting(word.state.to_lowercase()),
             Meaning::Waits => State::Waiting(word.reason.clone()),
             _ => State::Running,
