@@ -250,7 +250,7 @@ fn a_sweep_on_three_nodes_has_the_same_bits_as_a_local_one() {
 #[ignore = "needs Slurm: just slurm"]
 fn runs_of_a_node_that_dies_go_on_elsewhere() {
     let cluster = Cluster::new();
-    cluster.experiment("three.toml", 4000, "[sweep]\nrepeats = 3\n[resources]\ncpus = 2\n");
+    cluster.experiment("three.toml", 1200, "[sweep]\nrepeats = 3\n[resources]\ncpus = 2\n");
     let sweep = cluster.start(&["sweep", "three.toml", "--launcher", "slurm", "--json"]);
     let job = cluster.job_on("n2");
     until("epochs on every node", || cluster.told("epoch", 3).len() == 3);
@@ -270,7 +270,7 @@ fn runs_of_a_node_that_dies_go_on_elsewhere() {
 #[ignore = "needs Slurm: just slurm"]
 fn a_job_cancelled_behind_our_back_is_interrupted_and_goes_on_when_asked() {
     let cluster = Cluster::new();
-    cluster.experiment("two.toml", 3000, "[sweep]\nrepeats = 2\n[resources]\ncpus = 2\n");
+    cluster.experiment("two.toml", 800, "[sweep]\nrepeats = 2\n[resources]\ncpus = 2\n");
     let command = ["sweep", "two.toml", "--launcher", "slurm", "--json"];
     let sweep = cluster.start(&command);
     let job = cluster.job_on("n1");
@@ -288,7 +288,7 @@ fn a_job_cancelled_behind_our_back_is_interrupted_and_goes_on_when_asked() {
 #[ignore = "needs Slurm: just slurm"]
 fn one_cancelled_while_it_waits_is_not_begun() {
     let cluster = Cluster::new();
-    cluster.experiment("five.toml", 1500, "[sweep]\nrepeats = 5\n[resources]\ncpus = 2\n");
+    cluster.experiment("five.toml", 500, "[sweep]\nrepeats = 5\n[resources]\ncpus = 2\n");
     let sweep = cluster.start(&["sweep", "five.toml", "--launcher", "slurm", "--json"]);
     until("some wait", || cluster.jobs().contains("PENDING"));
     let jobs = cluster.jobs();
@@ -302,7 +302,7 @@ fn one_cancelled_while_it_waits_is_not_begun() {
 #[ignore = "needs Slurm: just slurm"]
 fn another_login_node_goes_on_after_the_coordinator_was_killed() {
     let cluster = Cluster::new();
-    cluster.experiment("nine.toml", 800, "[sweep]\nrepeats = 9\n[resources]\ncpus = 2\n");
+    cluster.experiment("nine.toml", 400, "[sweep]\nrepeats = 9\n[resources]\ncpus = 2\n");
     let mut sweep = cluster.start(&["sweep", "nine.toml", "--launcher", "slurm"]);
     until("jobs work and jobs wait", || {
         let jobs = cluster.jobs();
@@ -346,7 +346,7 @@ fn a_full_disk_fails_runs_that_go_on_once_there_is_space() {
     let cluster = Cluster::new();
     let program = fs::metadata(env!("CARGO_BIN_EXE_emo-runner")).unwrap().len();
     let disk = Disk::new(&cluster.lab.path("small-disk"), program + (8 << 20));
-    cluster.experiment("two.toml", 2000, "[sweep]\nrepeats = 2\n[resources]\ncpus = 2\n");
+    cluster.experiment("two.toml", 1000, "[sweep]\nrepeats = 2\n[resources]\ncpus = 2\n");
     let shared = disk.0.to_str().unwrap();
     let command = ["sweep", "two.toml", "--launcher", "slurm", "--json", "--shared", shared];
     let sweep = cluster.start(&command);
@@ -434,7 +434,7 @@ fn a_node_whose_clock_is_an_hour_off_changes_nothing() {
 #[ignore = "needs Slurm: just slurm"]
 fn a_run_that_slurm_puts_back_goes_on_from_its_checkpoint() {
     let cluster = Cluster::new();
-    cluster.experiment("one.toml", 2000, "");
+    cluster.experiment("one.toml", 800, "");
     let sweep = cluster.start(&["sweep", "one.toml", "--launcher", "slurm", "--json"]);
     let job = cluster.job_on("n1");
     until("epochs", || cluster.told("epoch", 3).len() == 1);
@@ -452,7 +452,7 @@ fn a_run_that_slurm_puts_back_goes_on_from_its_checkpoint() {
 #[ignore = "needs Slurm: just slurm"]
 fn ctrl_c_leaves_the_jobs_and_the_same_command_picks_them_up() {
     let cluster = Cluster::new();
-    cluster.experiment("four.toml", 1000, "[sweep]\nrepeats = 4\n[resources]\ncpus = 2\n");
+    cluster.experiment("four.toml", 500, "[sweep]\nrepeats = 4\n[resources]\ncpus = 2\n");
     let sweep = cluster.start(&["sweep", "four.toml", "--launcher", "slurm"]);
     until("jobs work", || cluster.jobs().contains("RUNNING"));
     interrupt(&sweep);
