@@ -296,6 +296,7 @@ fn one_cancelled_while_it_waits_is_not_begun() {
     cluster.slurm("scancel", &[waiting.split(' ').next().unwrap()]);
     let (out, _) = cluster.ends(1, sweep);
     assert_eq!((ended(&out, "interrupted"), ended(&out, "completed")), (1, 4), "{out}");
+    assert!(out.contains("was taken out of the queue"), "{out}");
 }
 
 #[test]

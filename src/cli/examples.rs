@@ -6,7 +6,7 @@ macro_rules! examples {
 
 examples! {
     RUN: "  emo-runner run experiments/quick.toml\n  emo-runner run my.toml --set train.epochs=3 --set seed=7\n  emo-runner run my.toml --force --threads 1"
-    SWEEP: "  emo-runner sweep experiments/study --dry-run\n  emo-runner sweep experiments/study --jobs 2 --timeout 30m\n  emo-runner sweep a.toml b.toml --set split.folds=5 --format markdown"
+    SWEEP: "  emo-runner sweep experiments/study --dry-run\n  emo-runner sweep experiments/study --jobs 2 --timeout 30m\n  emo-runner sweep a.toml b.toml --set split.folds=5 --format markdown\n  emo-runner sweep experiments/study --launcher slurm --partition short --dry-run"
     PLAN: "  emo-runner plan experiments/baseline.toml\n  emo-runner plan experiments/study --set split.folds=5"
     REPORT: "  emo-runner report --sort \"auc DESC\"\n  emo-runner report --best\n  emo-runner report --points --where \"name = 'width'\" --format csv\n  emo-runner report --html report.html"
     SHOW: "  emo-runner show quick\n  emo-runner show best --html run.html\n  emo-runner show bd1c --json"

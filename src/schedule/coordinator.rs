@@ -759,6 +759,10 @@ impl Coordinator {
         };
         let lines = events::read_all(&attempt.folder.events()).map_err(|error| unusable(&attempt, error))?;
         self.take(queue, number, &attempt.folder, &lines)?;
+        // A run that never began has no file that could say why.
+        if let (Ending::Cancelled(reason), true, false) = (&ending, lines.is_empty(), self.is_stopping()) {
+            observer.notice(reason);
+        }
         if !self.is_stopping()
             && let Some(reason) = self.begin_again(queue, &attempt, &ending, &outcome, limits)
         {
