@@ -36,6 +36,14 @@ ci:
 kill-rounds ROUNDS="100":
     EMO_KILL_ROUNDS={{ROUNDS}} cargo test --release --test sweep_survives killed_at_any_moment -- --nocapture
 
+# A fault at every file operation of a run, five kinds of it (3 minutes)
+faults:
+    EMO_FAULTS=all cargo test --features ndarray --test faults -- --nocapture
+
+# Changed files of every kind, so many of each (60000 take 3 minutes)
+fuzz CASES="60000":
+    PROPTEST_CASES={{CASES}} cargo test --features ndarray --test bad_input
+
 # Benchmarks
 bench:
     cargo bench

@@ -1,0 +1,170 @@
+//! Promise: no bytes, however odd, make the program panic, hang or take memory without bounds: what cannot be read is refused
+//! in words.
+//!
+//! Each target takes real files and changes them: `PROPTEST_CASES=100000 cargo test --test bad_input` tries longer.
+
+mod support;
+
+use std::fs;
+use std::io::{Cursor, Write};
+use std::path::Path;
+
+use emo_runner::config::{ImageSize, Interpolation, Settings, Source, load_sweep, parse};
+use emo_runner::data::decode::{decode, inspect};
+use emo_runner::data::source::OpenSource;
+use emo_runner::model::weights::read_safetensors;
+use image::{ImageFormat, Rgb, RgbImage};
+use proptest::prelude::*;
+use support::{Lab, SMALL};
+
+/// One change of a file.
+#[derive(Debug, Clone)]
+enum Change {
+    Flip(usize, u8),
+    Set(usize, u64, usize),
+    Cut(usize),
+    Remove(usize, usize),
+    Insert(usize, Vec<u8>),
+    Repeat(usize, usize, usize),
+}
+
+/// Numbers at the edges of types.
+const EDGES: [u64; 10] = [0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFF_FFFF, 0xFFFF_FFFF, i64::MAX as u64, u64::MAX];
+
+fn change() -> impl Strategy<Value = Change> {
+    let edge = prop::sample::select(EDGES.to_vec());
+    prop_oneof![
+        (any::<usize>(), any::<u8>()).prop_map(|(at, bits)| Change::Flip(at, bits)),
+        (any::<usize>(), edge, 1_usize..=8).prop_map(|(at, value, width)| Change::Set(at, value, width)),
+        any::<usize>().prop_map(Change::Cut),
+        (any::<usize>(), 1_usize..64).prop_map(|(at, length)| Change::Remove(at, length)),
+        (any::<usize>(), prop::collection::vec(any::<u8>(), 1..16)).prop_map(|(at, bytes)| Change::Insert(at, bytes)),
+        (any::<usize>(), 1_usize..64, 1_usize..50).prop_map(|(at, length, times)| Change::Repeat(at, length, times)),
+    ]
+}
+
+fn changes() -> impl Strategy<Value = (usize, Vec<Change>)> {
+    (any::<usize>(), prop::collection::vec(change(), 0..6))
+}
+
+/// One of the real files, changed.
+fn changed(files: &[Vec<u8>], (which, changes): &(usize, Vec<Change>)) -> Vec<u8> {
+    let mut bytes = files[which % files.len()].clone();
+    for change in changes {
+        let length = bytes.len();
+        let place = |at: usize| if length == 0 { 0 } else { at % length };
+        match change {
+            Change::Flip(at, bits) => bytes.iter_mut().skip(place(*at)).take(1).for_each(|byte| *byte ^= bits),
+            Change::Set(at, value, width) => {
+                let value = value.to_le_bytes();
+                bytes.iter_mut().skip(place(*at)).zip(&value[..*width]).for_each(|(byte, new)| *byte = *new);
+            }
+            Change::Cut(at) => bytes.truncate(place(*at)),
+            Change::Remove(at, count) => drop(bytes.drain(place(*at)..(place(*at) + count).min(length))),
+            Change::Insert(at, new) => drop(bytes.splice(place(*at)..place(*at), new.iter().copied())),
+            Change::Repeat(at, count, times) => {
+                let part = bytes[place(*at)..(place(*at) + count).min(length)].repeat(*times);
+                bytes.splice(place(*at)..place(*at), part);
+            }
+        }
+    }
+    bytes
+}
+
+fn encoded(format: ImageFormat) -> Vec<u8> {
+    let picture = RgbImage::from_fn(19, 11, |x, y| Rgb([x as u8 * 13, y as u8 * 23, 77]));
+    let mut bytes = Vec::new();
+    picture.write_to(&mut Cursor::new(&mut bytes), format).unwrap();
+    bytes
+}
+
+fn archive() -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for name in ["Negative/a.png", "Negative/b.png", "Positive/a.png", "Positive/b.png"] {
+        zip.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+        zip.write_all(&encoded(ImageFormat::Png)).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+/// Every experiment that we ship, and one with a sweep.
+fn experiments() -> Vec<Vec<u8>> {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments");
+    let files = ["baseline.toml", "quick.toml", "relu.toml"].map(|name| fs::read(shipped.join(name)).unwrap());
+    let sweep = format!("{SMALL}[resources]\nmemory = \"2GiB\"\n[sweep]\nrepeats = 2\n[sweep.axes]\nseed = [1, 2]\n");
+    files.into_iter().chain([sweep.into_bytes()]).collect()
+}
+
+fn file(bytes: &[u8], name: &str) -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    fs::write(&path, bytes).unwrap();
+    (folder, path)
+}
+
+proptest! {
+    #[test]
+    fn experiment_files(how in changes()) {
+        let bytes = changed(&experiments(), &how);
+        let (_folder, path) = file(&bytes, "odd.toml");
+        if let Err(error) = load_sweep(&path, &[]) {
+            prop_assert!(!error.render(true).is_empty());
+        }
+        if let Err(error) = Settings::load(&path) {
+            prop_assert!(!error.render(false).is_empty());
+        }
+    }
+
+    #[test]
+    fn values_on_the_command_line(key in "[a-z_.]{0,20}", value in ".{0,20}") {
+        for text in [format!("{key}={value}"), format!("train.epochs={value}"), format!("{key}{value}")] {
+            let _ = parse(SMALL, Path::new("x.toml"), &[text]).map_err(|error| error.render(false));
+        }
+    }
+
+    #[test]
+    fn images(how in changes()) {
+        let formats = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Gif, ImageFormat::Bmp, ImageFormat::WebP];
+        let bytes = changed(&formats.map(encoded), &how);
+        let _ = inspect(&bytes);
+        if let Ok(decoded) = decode(&bytes, ImageSize { height: 16, width: 16 }, Interpolation::Bilinear) {
+            prop_assert_eq!(decoded.pixels.len(), 16 * 16 * 3);
+        }
+    }
+
+    #[test]
+    fn archives(how in changes()) {
+        let (_folder, path) = file(&changed(&[archive()], &how), "odd.zip");
+        let classes = ["Negative".to_owned(), "Positive".to_owned()];
+        if let Ok(source) = OpenSource::open(&Source::Zip(path), &classes) {
+            for item in 0..source.items().len() {
+                let _ = source.read(item);
+            }
+        }
+    }
+}
+
+/// Files of a run that was done, each changed, and what reads them.
+#[test]
+fn files_of_a_run() {
+    let lab = Lab::new();
+    lab.ok(&["run", "small.toml"]);
+    let run = lab.run_folders("results").remove(0);
+    let [events, model] = ["events.jsonl", "model.safetensors"].map(|name| fs::read(run.join(name)).unwrap());
+    let mut runner = proptest::test_runner::TestRunner::default();
+    let strategy = changes();
+    runner
+        .run(&strategy, |how| {
+            let (_folder, path) = file(&changed(std::slice::from_ref(&events), &how), "events.jsonl");
+            emo_runner::events::read_all(&path).unwrap();
+            // A file that was cut off anywhere has its whole lines, and no half one.
+            let whole = &events[..how.0 % events.len()];
+            let (_folder, path) = file(whole, "events.jsonl");
+            let lines = emo_runner::events::read_all(&path).unwrap();
+            prop_assert_eq!(lines.len(), whole.iter().filter(|&&byte| byte == b'\n').count());
+            let (_folder, path) = file(&changed(std::slice::from_ref(&model), &how), "model.safetensors");
+            let _ = read_safetensors(&path).map_err(|error| error.to_string());
+            Ok(())
+        })
+        .unwrap();
+}
