@@ -314,6 +314,8 @@ pub struct Prediction {
 #[derive(Debug)]
 pub struct Writer {
     file: File,
+    /// Where the next line begins: after a write that failed half-way, what it left is written over.
+    end: u64,
     next: u64,
 }
 
@@ -327,8 +329,7 @@ impl Writer {
         let mut reader = Reader::default();
         let lines = reader.read(&mut file)?;
         file.set_len(reader.offset)?;
-        file.seek(SeekFrom::End(0))?;
-        Ok(Self { file, next: lines.last().map_or(0, |line| line.seq + 1) })
+        Ok(Self { file, end: reader.offset, next: lines.last().map_or(0, |line| line.seq.saturating_add(1)) })
     }
 
     /// Appends one event, as one write.
@@ -339,7 +340,9 @@ impl Writer {
         let line = Line { seq: self.next, time: jiff::Timestamp::now().to_string(), event };
         let mut text = serde_json::to_vec(&line)?;
         text.push(b'\n');
+        self.file.seek(SeekFrom::Start(self.end))?;
         self.file.write_all(&text)?;
+        self.end += text.len() as u64;
         self.next += 1;
         Ok(())
     }
@@ -360,7 +363,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// All complete lines since the last call. Reading stops at a line that is not an event.
+    /// All events of the complete lines since the last call.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -373,8 +376,10 @@ impl Reader {
             if line.last() != Some(&b'\n') {
                 break;
             }
-            let Ok(parsed) = serde_json::from_slice(line) else { break };
-            lines.push(parsed);
+            match serde_json::from_slice(line) {
+                Ok(event) => lines.push(event),
+                Err(error) => tracing::warn!(at = self.offset, %error, "a line that is no event is passed over"),
+            }
             self.offset += line.len() as u64;
         }
         Ok(lines)

@@ -102,7 +102,7 @@ fn store_finding(path: &Path) -> String {
     if !path.exists() {
         return format!("{} (none yet; the first run makes it)", path.display());
     }
-    match Store::schema_version(path) {
+    match Store::examine(path) {
         Ok(version) => format!("{} (schema {version})", path.display()),
         Err(error) => format!("{}: {error}", path.display()),
     }

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 
 use crate::config::ConfigError;
 use crate::data::error::DataError;
+use crate::report::tell;
 use crate::schedule::coordinator::CoordinateError;
 use crate::schedule::reconcile::ReconcileError;
 use crate::store::StoreError;
@@ -50,7 +51,7 @@ impl Failure {
             // Stopping on request is no error, and mistakes in files are drawn with their own heading.
             let plain = self.code == INTERRUPTED || message.starts_with("error") || message.starts_with('\u{1b}');
             let prefix = if plain { "" } else { "error: " };
-            eprintln!("{prefix}{message}");
+            tell(format_args!("{prefix}{message}"));
         }
     }
 }

@@ -179,8 +179,9 @@ impl Cli {
             Command::Doctor => doctor::run(&global),
             Command::Store(command) => store::run(&command, &global),
             Command::Completions { shell } => {
-                clap_complete::generate(shell, &mut Self::command(), "emo-runner", &mut std::io::stdout());
-                Ok(())
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Self::command(), "emo-runner", &mut script);
+                print(&String::from_utf8_lossy(&script))
             }
             Command::Man(args) => man::run(&args),
             Command::Worker(args) => worker::run(&args),

@@ -45,6 +45,11 @@ pub fn only_run(queue: &Queue) -> (String, RunOutcome) {
     (id, job.and_then(|job| job.outcome.clone()).unwrap_or(RunOutcome::Interrupted))
 }
 
+/// The command line that was typed, for the record; bytes that are no UTF-8 are shown as �.
+pub fn command_line() -> Vec<String> {
+    std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
 /// Threads to compute with: what was asked for, else what the machine has.
 pub fn threads(asked: Option<usize>) -> usize {
     asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))

@@ -5,6 +5,7 @@ use super::{Global, open, print, print_json};
 use crate::config::load;
 use crate::events::{Event, FailureKind, read_all};
 use crate::report::progress::ProgressView;
+use crate::report::tell;
 use crate::schedule::replay::{Comparison, compare};
 use crate::schedule::{Coordinator, Limits, Queue, Results, RunOutcome, run_key};
 
@@ -41,7 +42,7 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         std::fs::remove_dir_all(replays.run(&Results::id(&run_key, 1)).path()).map_err(Failure::run)?;
     }
     let mut queue = Queue::one(experiment, &fingerprint, false, threads);
-    let mut coordinator = Coordinator::unrecorded(replays.clone(), std::env::args().collect())?;
+    let mut coordinator = Coordinator::unrecorded(replays.clone(), open::command_line())?;
     coordinator.work(&mut queue, &Limits::one_run(threads), &mut view)?;
     view.finish();
     let (repetition, outcome) = open::only_run(&queue);
@@ -69,7 +70,7 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         // An equal repetition has nothing to tell that the run's own folder does not.
         Comparison::BitIdentical { .. } => std::fs::remove_dir_all(folder.path()).map_err(Failure::run),
         Comparison::Differs { .. } => {
-            eprintln!("The repetition is kept in {}", folder.path().display());
+            tell(format_args!("The repetition is kept in {}", folder.path().display()));
             Err(Failure::silent(FAILED))
         }
     }

@@ -8,6 +8,7 @@ use crate::data::source::OpenSource;
 use crate::events::FailureKind;
 use crate::report::progress::ProgressView;
 use crate::report::summary::summary;
+use crate::report::tell;
 use crate::schedule::{Coordinator, Limits, Queue, RunOutcome};
 
 /// Arguments of `run`.
@@ -35,7 +36,7 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let fingerprint = source.fingerprint(Some(&results.cache()))?;
     let threads = open::threads(args.threads.map(usize::from));
     let mut view = ProgressView::new(experiment.train().epochs(), global.quiet || global.json);
-    let mut coordinator = Coordinator::new(results.clone(), std::env::args().collect())?;
+    let mut coordinator = Coordinator::new(results.clone(), open::command_line())?;
     let mut queue = Queue::one(experiment, &fingerprint.to_string(), args.force, threads);
     coordinator.work(&mut queue, &Limits::one_run(threads), &mut view)?;
     view.finish();
@@ -48,7 +49,7 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     match outcome {
         RunOutcome::Completed { fresh } => {
             if !fresh && !global.quiet && !global.json {
-                eprintln!("This run is completed already; nothing was computed. Use --force to run it again.");
+                tell("This run is completed already; nothing was computed. Use --force to run it again.");
             }
             show()
         }

@@ -1,9 +1,11 @@
 //! `store`: looking after the store.
 
-use super::exit::Failure;
+use super::exit::{Failure, STORE};
 use super::{Global, print, print_json};
-use crate::schedule::reconcile::rebuild;
-use crate::store::Store;
+use crate::report::tell;
+use crate::schedule::Results;
+use crate::schedule::reconcile::{Rebuilt, ReconcileError, rebuild};
+use crate::store::{Store, StoreError};
 
 /// What to do with the store.
 #[derive(Debug, clap::Subcommand)]
@@ -13,14 +15,25 @@ pub enum Command {
     Rebuild,
 }
 
+fn made_anew(results: &Results) -> Result<Rebuilt, ReconcileError> {
+    let mut store = Store::open(results.store())?;
+    rebuild(results, &mut store)
+}
+
 /// Does it.
 pub fn run(command: &Command, global: &Global) -> Result<(), Failure> {
     let Command::Rebuild = command;
     let results = global.results();
-    let mut store = Store::open(results.store())?;
-    let rebuilt = rebuild(&results, &mut store)?;
+    let rebuilt = match made_anew(&results) {
+        Err(ReconcileError::Store(StoreError::Damaged(_))) => {
+            let aside = Store::set_aside(results.store()).map_err(|error| Failure::new(STORE, error))?;
+            tell(format_args!("The damaged store is kept as {}.", aside.display()));
+            made_anew(&results)
+        }
+        other => other,
+    }?;
     for (id, reason) in &rebuilt.skipped {
-        eprintln!("warning: {} is left out: {reason}", results.run(id).path().display());
+        tell(format_args!("warning: {} is left out: {reason}", results.run(id).path().display()));
     }
     if global.json {
         return print_json(&serde_json::json!({ "runs": rebuilt.runs, "skipped": rebuilt.skipped }));

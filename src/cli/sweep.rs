@@ -8,12 +8,13 @@ use serde_json::json;
 use super::cluster::{self, Cluster};
 use super::exit::{FAILED, Failure, INTERRUPTED, USAGE, color};
 use super::slots::{Slots, estimate, prepare, size};
-use super::{Global, print, print_json};
+use super::{Global, open, print, print_json};
 use crate::config::{Objective, SlurmSettings, parse_time};
 use crate::report::comparison::Comparison;
 use crate::report::summary::duration;
 use crate::report::sweep_view::{SweepEvents, SweepView};
 use crate::report::table::Format;
+use crate::report::tell;
 use crate::schedule::coordinator::{Coordinator, Limits, Observer};
 use crate::schedule::estimate::{Estimator, SAMPLE};
 use crate::schedule::plan::{Plan, PlanError, Planner, expand, load_all};
@@ -84,7 +85,7 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     if args.cluster.is_used() {
         cluster::own_disk(&results)?;
     }
-    let mut coordinator = Coordinator::new(results.clone(), std::env::args().collect())?;
+    let mut coordinator = Coordinator::new(results.clone(), open::command_line())?;
     settle(&results, coordinator.store_mut())?;
     let (mut queue, limits) = begin(args, &settings, plan, planner, Some(coordinator.store()))?;
     if args.cluster.is_used() {
@@ -94,8 +95,8 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     if global.json {
         SweepEvents::write(&plan_json(&queue, &limits));
     } else if !global.quiet {
-        eprintln!("{}", headline(&queue, &limits));
-        refused(&queue).for_each(|line| eprintln!("{line}"));
+        tell(headline(&queue, &limits));
+        refused(&queue).for_each(tell);
     }
     let objective = objective(&queue);
     let mut view = SweepView::new(objective, global.quiet);
@@ -225,7 +226,7 @@ fn conclude(args: &Args, global: &Global, queue: &Queue, coordinator: &Coordinat
     } else {
         if comparison.points.iter().any(|point| point.completed > 0) {
             if !global.quiet {
-                eprintln!();
+                tell("");
             }
             print(&comparison.render(args.format).map_err(Failure::run)?)?;
         }
@@ -241,20 +242,23 @@ fn conclude(args: &Args, global: &Global, queue: &Queue, coordinator: &Coordinat
 
 fn next_steps(failures: &[&Job], unfinished: usize) {
     if !failures.is_empty() {
-        eprintln!("\n{} of the runs went wrong:", failures.len());
+        tell(format_args!("\n{} of the runs went wrong:", failures.len()));
         for job in failures.iter().take(10) {
             let outcome = job.outcome.as_ref().map_or("", RunOutcome::word);
             let show = job.id.as_ref().map(|id| format!("  emo-runner show {id}")).unwrap_or_default();
-            eprintln!("  {outcome:9}  {}{show}", job.title());
+            tell(format_args!("  {outcome:9}  {}{show}", job.title()));
         }
         if failures.len() > 10 {
-            eprintln!("  and {} more: emo-runner report --where \"status <> 'completed'\"", failures.len() - 10);
+            tell(format_args!(
+                "  and {} more: emo-runner report --where \"status <> 'completed'\"",
+                failures.len() - 10
+            ));
         }
     }
     if unfinished > 0 {
-        eprintln!("\n{unfinished} runs are not done; the same command goes on where this one stopped.");
+        tell(format_args!("\n{unfinished} runs are not done; the same command goes on where this one stopped."));
     } else if failures.is_empty() {
-        eprintln!("\nNext: emo-runner report --best, emo-runner show RUN");
+        tell("\nNext: emo-runner report --best, emo-runner show RUN");
     }
 }
 

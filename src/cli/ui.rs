@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::exit::Failure;
 use super::{Global, open, print};
+use crate::report::tell;
 use crate::ui::serve;
 
 /// Arguments of `ui`.
@@ -29,10 +30,10 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
             format!("http://{address}/\n")
         });
         if !global.quiet {
-            eprintln!(
+            tell(format_args!(
                 "Ctrl-C stops it.{}",
                 if args.allow_edit { "" } else { " It only shows; --allow-edit lets it change notes." }
-            );
+            ));
         }
     })
     .map_err(Failure::run)

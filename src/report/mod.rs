@@ -13,3 +13,9 @@ pub mod sweep_view;
 pub mod table;
 
 pub use table::Format;
+
+/// Prints a line to stderr. That nobody reads it any more (`2>&1 | head`) is no reason to stop.
+pub fn tell(text: impl std::fmt::Display) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}

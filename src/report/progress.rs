@@ -6,6 +6,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::summary::epoch_line;
+use super::tell;
 use crate::events::{DataSummary, Event, Line, Started};
 use crate::schedule::Job;
 use crate::schedule::coordinator::{Observer, Stopping};
@@ -32,7 +33,7 @@ impl ProgressView {
 
     fn say(&self, text: &str) {
         if !self.quiet {
-            self.bar.suspend(|| eprintln!("{text}"));
+            self.bar.suspend(|| tell(text));
         }
     }
 

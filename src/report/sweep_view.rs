@@ -9,6 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
 
 use super::summary::{duration, percent};
+use super::tell;
 use crate::config::Objective;
 use crate::events::{Event, Line};
 use crate::schedule::coordinator::{Answer, Observer, Stopping};
@@ -72,7 +73,7 @@ impl SweepView {
 
     fn say(&self, text: &str) {
         if !self.quiet {
-            self.bars.suspend(|| eprintln!("{text}"));
+            self.bars.suspend(|| tell(text));
         }
     }
 

@@ -9,10 +9,11 @@ mod page;
 mod query;
 mod sweeps;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 use thiserror::Error;
 
@@ -54,9 +55,43 @@ pub enum StoreError {
         /// The newest that this build knows.
         known: usize,
     },
+    /// Its content is not what SQLite wrote.
+    #[error(
+        "The store is damaged, or is none: {0}. Every run is whole in its folder: `emo-runner store rebuild` puts the file \
+         aside and makes the store anew. Or name another with --db or EMO_DB."
+    )]
+    Damaged(String),
+    /// Another program keeps it to itself.
+    #[error(
+        "The store is in use: another program has kept it to itself for {wait} s ({0}). End that program, or wait for it, \
+         and repeat the command.", wait = BUSY_TIMEOUT.as_secs()
+    )]
+    Busy(String),
+    /// The file or its folder may not be written.
+    #[error(
+        "The store cannot be written: {0}. Allow writing to the file and to its folder, or name another with --db or \
+         EMO_DB."
+    )]
+    ReadOnly(String),
+    /// The disk.
+    #[error("The store cannot be written: {0}. Free some space and repeat the command: nothing is lost.")]
+    Disk(String),
+    /// The copy that is made before a store of an earlier version is changed.
+    #[error(
+        "The store {} is of an earlier version and must be copied before it is brought up to date, but {} cannot be \
+         written: {reason}. Nothing was changed.", path.display(), copy.display()
+    )]
+    Backup {
+        /// The store.
+        path: PathBuf,
+        /// Its copy.
+        copy: PathBuf,
+        /// What SQLite or the system said.
+        reason: String,
+    },
     /// A statement failed.
     #[error("The store answered with an error: {0}.")]
-    Sql(#[from] rusqlite::Error),
+    Sql(rusqlite::Error),
     /// A `--where` or `--sort` that SQLite does not understand.
     #[error("`{expression}` is not something to select or sort runs by: {reason}. Columns are: {columns}.")]
     Expression {
@@ -78,6 +113,18 @@ pub enum StoreError {
         /// Ids that begin so.
         candidates: String,
     },
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged(error.to_string()),
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy(error.to_string()),
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Self::ReadOnly(error.to_string()),
+            Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => Self::Disk(error.to_string()),
+            _ => Self::Sql(error),
+        }
+    }
 }
 
 /// An open store.
@@ -110,16 +157,7 @@ impl Store {
         // Two programs that make the same store at once take turns. Where folders cannot be locked, they are alone.
         let folder = path.parent().and_then(|folder| std::fs::File::open(folder).ok());
         let _turn = folder.map(|folder| folder.lock().map(|()| folder));
-        prepare(&mut connection).map_err(|error| match error {
-            rusqlite_migration::Error::MigrationDefinition(
-                rusqlite_migration::MigrationDefinitionError::DatabaseTooFarAhead,
-            ) => StoreError::Newer {
-                path: path.to_owned(),
-                found: connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap_or_default(),
-                known: migrations().len(),
-            },
-            error => open(error.to_string()),
-        })?;
+        prepare(&mut connection, path)?;
         Ok(Self { connection })
     }
 
@@ -139,13 +177,34 @@ impl Store {
         if path.exists() { Self::open(path) } else { Err(StoreError::Missing { path: path.to_owned() }) }
     }
 
-    /// Schema version of the store at `path`, for `doctor`.
+    /// Schema version of the store at `path`, after a look at all its pages, for `doctor`.
     ///
     /// # Errors
-    /// When there is no store or it cannot be read.
-    pub fn schema_version(path: &Path) -> Result<u32, StoreError> {
+    /// When there is no store, it cannot be read, or it is damaged.
+    pub fn examine(path: &Path) -> Result<usize, StoreError> {
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        let problem: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if problem != "ok" {
+            return Err(StoreError::Damaged(problem));
+        }
+        Ok(schema_version(&connection)?)
+    }
+
+    /// Gives a damaged store another name, with what SQLite keeps beside it; returns that name.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
+        let free = |number: &usize| !beside(path, &format!(".damaged-{number}")).exists();
+        let aside = beside(path, &format!(".damaged-{}", (1..).find(free).unwrap_or_default()));
+        for ending in ["-wal", "-shm", ""] {
+            match std::fs::rename(beside(path, ending), beside(&aside, ending)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(aside)
     }
 
     /// Forgets every run, for a rebuild from the run folders.
@@ -161,10 +220,56 @@ impl Store {
     }
 }
 
-fn prepare(connection: &mut Connection) -> Result<(), rusqlite_migration::Error> {
+fn prepare(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
+    let (found, known) = (schema_version(connection)?, migrations().len());
+    if found > known {
+        return Err(StoreError::Newer { path: path.to_owned(), found, known });
+    }
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    Migrations::new(migrations()).to_latest(connection)
+    if !connection.is_readonly("main")? {
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+    }
+    if found == known {
+        return Ok(());
+    }
+    if found > 0 {
+        let copy = beside(path, &format!(".schema-{found}"));
+        back_up(connection, &copy).map_err(|reason| StoreError::Backup {
+            path: path.to_owned(),
+            copy: copy.clone(),
+            reason,
+        })?;
+        tracing::info!(store = %path.display(), found, known, copy = %copy.display(), "the store is brought up to date");
+    }
+    Migrations::new(migrations()).to_latest(connection).map_err(|error| match error {
+        rusqlite_migration::Error::RusqliteError { err, .. } => err.into(),
+        error => StoreError::Open { path: path.to_owned(), reason: error.to_string() },
+    })
+}
+
+fn schema_version(connection: &Connection) -> rusqlite::Result<usize> {
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok(usize::try_from(version).unwrap_or(usize::MAX))
+}
+
+/// A whole copy under its name, or none: the migration waits for it.
+fn back_up(connection: &Connection, copy: &Path) -> Result<(), String> {
+    let part = beside(copy, ".part");
+    match std::fs::remove_file(&part) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.to_string()),
+        _ => {}
+    }
+    connection
+        .execute("VACUUM INTO ?1", [part.to_string_lossy()])
+        .map_err(|error| error.to_string())
+        .and_then(|_| std::fs::rename(&part, copy).map_err(|error| error.to_string()))
+}
+
+/// `emo.db` and an ending.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
 }

@@ -21,6 +21,7 @@ use crate::model::{NamedTensor, Network, WeightsError, weights};
 const WEIGHTS: &str = "weights.";
 const OPTIMIZER: &str = "optimizer.";
 const PLACE: &str = "place";
+const HASH: &str = "hash";
 
 /// Where training stands.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -81,11 +82,13 @@ pub enum CheckpointError {
     /// The tensors.
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    /// The place in the header.
-    #[error("The checkpoint {path} does not say where training stood. It may be damaged: delete it to begin anew.")]
-    NoPlace {
+    /// Not what was written.
+    #[error("The checkpoint {path} is damaged: {reason}. Delete it and repeat the command: the run begins anew.")]
+    Damaged {
         /// The file.
         path: String,
+        /// What is wrong with it.
+        reason: String,
     },
 }
 
@@ -104,7 +107,8 @@ pub fn save<B: AutodiffBackend<InnerBackend: Kernels>>(
     let place = Place { optimizer_steps: optimizer.steps(), ..place.clone() };
     let error = |error| CheckpointError::Write { path: path.display().to_string(), error };
     let place = serde_json::to_string(&place).map_err(|reason| error(reason.into()))?;
-    let bytes = weights::to_safetensors(&tensors, HashMap::from([(PLACE.to_owned(), place)]))?;
+    let hash = hash(&mut tensors, &place);
+    let bytes = weights::to_safetensors(&tensors, HashMap::from([(PLACE.to_owned(), place), (HASH.to_owned(), hash)]))?;
     write_atomically(path, &bytes).map_err(error)
 }
 
@@ -118,12 +122,26 @@ pub fn load<B: AutodiffBackend<InnerBackend: Kernels>>(
     optimizer: &mut Optimizer<B>,
     device: &B::Device,
 ) -> Result<(Network<B>, Place), CheckpointError> {
-    let (tensors, metadata) = weights::read_safetensors(path)?;
-    let place: Option<Place> = metadata.get(PLACE).and_then(|text| serde_json::from_str(text).ok());
-    let place = place.ok_or_else(|| CheckpointError::NoPlace { path: path.display().to_string() })?;
+    let damaged = |reason: String| CheckpointError::Damaged { path: path.display().to_string(), reason };
+    let (mut tensors, metadata) = weights::read_safetensors(path).map_err(|error| match error {
+        WeightsError::Unreadable { reason, .. } => damaged(reason),
+        error => error.into(),
+    })?;
+    let text = metadata.get(PLACE).ok_or_else(|| damaged("it does not say where training stood".to_owned()))?;
+    let place: Place = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
+    // The first checkpoints had no hash.
+    if metadata.get(HASH).is_some_and(|written| *written != hash(&mut tensors, text)) {
+        return Err(damaged("its values are not those that were written".to_owned()));
+    }
     let network = weights::restore(network, without_prefix(WEIGHTS, &tensors))?;
     optimizer.restore(place.optimizer_steps, without_prefix(OPTIMIZER, &tensors), device);
     Ok((network, place))
+}
+
+/// BLAKE3 of all that the file says: one changed bit shows. Sorts the tensors by name.
+fn hash(tensors: &mut [NamedTensor], place: &str) -> String {
+    tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    blake3::hash(format!("{} {place}", weights::fingerprint(tensors)).as_bytes()).to_hex().to_string()
 }
 
 fn prefixed(prefix: &str, tensors: Vec<NamedTensor>) -> Vec<NamedTensor> {
