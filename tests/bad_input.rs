@@ -9,12 +9,18 @@ use std::fs;
 use std::io::{Cursor, Write};
 use std::path::Path;
 
-use emo_runner::config::{ImageSize, Interpolation, Settings, Source, load_sweep, parse};
+use emo_runner::config::{ImageSize, Interpolation, Settings, Source, load, load_sweep, parse};
+use emo_runner::data::cache::Dataset;
 use emo_runner::data::decode::{decode, inspect};
 use emo_runner::data::source::OpenSource;
+use emo_runner::model::Network;
 use emo_runner::model::weights::read_safetensors;
+use emo_runner::train::backend::Cpu;
+use emo_runner::train::checkpoint;
+use emo_runner::train::optimizer::Optimizer;
 use image::{ImageFormat, Rgb, RgbImage};
 use proptest::prelude::*;
+use support::page::Page;
 use support::{Lab, SMALL};
 
 /// One change of a file.
@@ -164,6 +170,126 @@ fn files_of_a_run() {
             prop_assert_eq!(lines.len(), whole.iter().filter(|&&byte| byte == b'\n').count());
             let (_folder, path) = file(&changed(std::slice::from_ref(&model), &how), "model.safetensors");
             let _ = read_safetensors(&path).map_err(|error| error.to_string());
+            Ok(())
+        })
+        .unwrap();
+}
+
+/// A changed checkpoint is refused: not one bit of it is taken for what was written.
+#[test]
+fn checkpoints() {
+    let lab = Lab::new();
+    lab.ok(&["run", "small.toml"]);
+    let run = lab.run_folders("results").remove(0);
+    let whole = fs::read(run.join("checkpoint.safetensors")).unwrap();
+    let experiment = load(&run.join("experiment.toml"), &[]).unwrap().experiment;
+    let take_up = |bytes: &[u8]| {
+        let (_folder, path) = file(bytes, "checkpoint.safetensors");
+        let network = Network::<Cpu>::new(&experiment, &Default::default()).unwrap();
+        let mut optimizer = Optimizer::new(experiment.train().optimizer(), 0.0);
+        checkpoint::load(&path, network, &mut optimizer, &Default::default()).map(|(_, place)| place)
+    };
+    let place = take_up(&whole).unwrap();
+    let mut runner = proptest::test_runner::TestRunner::default();
+    runner
+        .run(&changes(), |how| {
+            let bytes = changed(std::slice::from_ref(&whole), &how);
+            match take_up(&bytes) {
+                // White space in the header, or nothing at all.
+                Ok(taken) => prop_assert_eq!(&taken, &place),
+                Err(error) => prop_assert!(bytes != whole, "{}", error),
+            }
+            // Values, one bit of one of them.
+            let mut bytes = whole.clone();
+            let values = bytes.len() / 2..bytes.len();
+            let at = values.start + how.0 % values.len();
+            bytes[at] ^= 1 << (how.0 % 8);
+            let error = take_up(&bytes).unwrap_err().to_string();
+            prop_assert!(error.contains("is damaged") && error.contains("Delete it"), "{}", error);
+            Ok(())
+        })
+        .unwrap();
+}
+
+/// Changed files of the cache are made again: the pixels are always those of the images.
+#[test]
+fn decoded_images() {
+    let lab = Lab::new();
+    let classes = ["Negative".to_owned(), "Positive".to_owned()];
+    let size = ImageSize { height: 16, width: 16 };
+    let cache = lab.path("cache");
+    let pixels = || -> Vec<Vec<u8>> {
+        let source = OpenSource::open(&Source::Folder(lab.path("pictures")), &classes).unwrap();
+        let data = Dataset::load(&source, size, Interpolation::Bilinear, false, &cache, &|_, _| {}).unwrap();
+        data.duplicate_groups();
+        (0..data.len()).map(|image| data.pixels(image).to_vec()).collect()
+    };
+    let expected = pixels();
+    let files = || fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+    let whole: Vec<_> = files().map(|path| (fs::read(&path).unwrap(), path)).collect();
+    let mut runner = proptest::test_runner::TestRunner::default();
+    runner
+        .run(&changes(), |how| {
+            for (bytes, path) in &whole {
+                fs::write(path, changed(std::slice::from_ref(bytes), &how)).unwrap();
+            }
+            prop_assert_eq!(pixels(), expected.clone());
+            Ok(())
+        })
+        .unwrap();
+}
+
+/// Whatever is asked of the page: an answer, and none that is the page's own fault.
+#[test]
+fn addresses_and_forms_of_the_page() {
+    let lab = Lab::new();
+    lab.ok(&["run", "small.toml"]);
+    let id = lab.run_folders("results")[0].file_name().unwrap().to_string_lossy().into_owned();
+    let page = Page::open(&lab, &["--allow-edit"]);
+    let run = format!("/runs/{id}");
+    let of_run = ["", "/plots/", "/files/", "/data", "/annotation"].map(|part| format!("{run}{part}"));
+    let paths = ["/", "/runs/", "/compare", "/sweep", "/sweeps", "/sweep/plots/", "/assets/"].map(str::to_owned);
+    let paths: Vec<String> = paths.into_iter().chain(of_run).collect();
+    let keys = ["q", "sort", "page", "column", "status", "run", "archived", "name", "note", "tags"];
+    let part = prop_oneof![
+        prop::sample::select(keys.to_vec()).prop_map(str::to_owned),
+        prop::sample::select(EDGES.to_vec()).prop_map(|number| number.to_string()),
+        Just(id.clone()),
+        "[ -~]{0,12}",
+        "%[0-9a-fA-F]{2}",
+        "\\PC{0,6}",
+        Just("..%2f".to_owned()),
+        Just("' OR 1=1 --".to_owned()),
+        Just("-1e400".to_owned()),
+    ];
+    let query = prop::collection::vec((part.clone(), part.clone()), 0..6);
+    let strategy = (prop::sample::select(paths), part, query, any::<bool>());
+    let mut runner = proptest::test_runner::TestRunner::default();
+    runner
+        .run(&strategy, |(path, rest, pairs, posts)| {
+            let pairs: Vec<String> = pairs.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            let pairs = pairs.join("&");
+            // What would end the line or the request is escaped; everything else goes as it is.
+            let plain =
+                |text: &str| -> String {
+                    let bytes = text.bytes();
+                    bytes
+                        .map(|b| {
+                            if b.is_ascii_graphic() && b != b'#' {
+                                (b as char).to_string()
+                            } else {
+                                format!("%{b:02x}")
+                            }
+                        })
+                        .collect()
+                };
+            let address = format!("{path}{}", plain(&rest));
+            let status = if posts {
+                page.post(&address, &format!("http://{}", page.host), &pairs)
+            } else {
+                page.get(&format!("{address}?{}", plain(&pairs))).0
+            };
+            prop_assert!((200..500).contains(&status), "{} {}: {}", address, pairs, status);
             Ok(())
         })
         .unwrap();

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use support::{Lab, SMALL, bits};
 
 /// What can happen at an operation.
-const ACTIONS: [&str; 5] = ["kill", "torn", "enospc", "eio", "short"];
+const ACTIONS: [&str; 6] = ["kill", "torn", "enospc", "eio", "short", "half"];
 
 /// The processes in which it can happen.
 const ROLES: [&str; 2] = ["worker", "coordinator"];
@@ -138,5 +138,22 @@ fn any_file_operation_may_fail_or_be_the_last() {
             tried.iter().for_each(|&index| bench.survives(role, action, index + 1, &operations[index]));
             println!("{role:11}  {action:6}  {} faults tried, {} survived", tried.len(), tried.len());
         }
+    }
+}
+
+#[test]
+fn a_clock_that_goes_back_changes_nothing() {
+    let bench = Bench::new();
+    for (looks, seconds) in [(0, 3_600), (3, 86_400), (20, 3_600), (20, 4_000_000_000_i64)] {
+        let mut command = bench.command("nobody");
+        let output = run(command.env("EMO_FAULT_CLOCK", format!("{looks} {seconds}")));
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{looks} {seconds}: {told}");
+        let shown = bench.lab.json(&["show", "small", "--db", "case/emo.db"]);
+        assert_eq!(bits(&shown), bench.expected, "{looks} {seconds}");
+        assert!(shown["summary"]["seconds"].as_f64().unwrap() >= 0.0, "{shown}");
+        let report = bench.lab.json(&["report", "--db", "case/emo.db"]);
+        assert_eq!(report[0]["status"], "completed", "{looks} {seconds}");
+        fs::remove_dir_all(bench.lab.path("case")).unwrap();
     }
 }

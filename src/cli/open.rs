@@ -34,7 +34,9 @@ pub fn usable_backend(experiment: &Experiment) -> Result<(), Failure> {
 pub fn store(global: &Global) -> Result<(Results, Store), Failure> {
     let results = global.results();
     let mut store = Store::open_existing(results.store())?;
-    settle(&results, &mut store)?;
+    if !store.is_read_only() {
+        settle(&results, &mut store)?;
+    }
     Ok((results, store))
 }
 

@@ -120,7 +120,9 @@ impl From<rusqlite::Error> for StoreError {
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged(error.to_string()),
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy(error.to_string()),
-            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Self::ReadOnly(error.to_string()),
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+                Self::ReadOnly(error.to_string())
+            }
             Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => Self::Disk(error.to_string()),
             _ => Self::Sql(error),
         }
@@ -169,12 +171,35 @@ impl Store {
         Self::open(Path::new(":memory:"))
     }
 
-    /// Opens a store that is there already, as `report` and `show` do.
+    /// Opens a store that is there already, as `report` and `show` do; where its folder may not be written, for reading.
     ///
     /// # Errors
     /// [`StoreError::Missing`] when there is none; else as [`Store::open`].
     pub fn open_existing(path: &Path) -> Result<Self, StoreError> {
-        if path.exists() { Self::open(path) } else { Err(StoreError::Missing { path: path.to_owned() }) }
+        if !path.exists() {
+            return Err(StoreError::Missing { path: path.to_owned() });
+        }
+        match Self::open(path) {
+            Err(StoreError::ReadOnly(reason)) => Self::open_unchanging(path).ok_or(StoreError::ReadOnly(reason)),
+            other => other,
+        }
+    }
+
+    /// A store that nobody can write, if it is whole without its log and of the newest schema.
+    fn open_unchanging(path: &Path) -> Option<Self> {
+        if std::fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0) {
+            return None;
+        }
+        let name = path.to_str()?.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        let connection = Connection::open_with_flags(format!("file:{name}?immutable=1"), flags).ok()?;
+        let known = schema_version(&connection).ok()? == migrations().len();
+        known.then_some(Self { connection })
+    }
+
+    /// Whether nothing can be written into it.
+    pub fn is_read_only(&self) -> bool {
+        self.connection.is_readonly("main").unwrap_or(true)
     }
 
     /// Schema version of the store at `path`, after a look at all its pages, for `doctor`.

@@ -9,6 +9,8 @@
 //                   enospc   it fails as on a full disk; everything after it that needs space, too
 //                   eio      it fails as on a bad disk, once
 //                   short    a write writes half and says so; other operations are done
+//                   half     a write writes half and says so, and the operation after it fails as on a bad disk
+// EMO_FAULT_CLOCK   `N SECONDS`: after the N-th look at it the wall clock goes so much behind, in all processes
 //
 // cc -shared -fPIC -O1 -o shim.so shim.c -ldl
 
@@ -19,9 +21,12 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -30,15 +35,20 @@ static long count, chosen;
 static char action[16], root[4096], journal[4096];
 
 static ssize_t (*real_write)(int, const void *, size_t);
+static ssize_t (*real_read)(int, void *, size_t);
+
+// Our own files, which do not count.
+static int own(const char *path, int flags) { return (int)syscall(SYS_openat, AT_FDCWD, path, flags, 0644); }
 
 static void prepare(void) {
     ready = 1;
     real_write = dlsym(RTLD_NEXT, "write");
+    real_read = dlsym(RTLD_NEXT, "read");
     const char *folder = getenv("EMO_FAULT_ROOT"), *role = getenv("EMO_FAULT_ROLE");
     const char *fault = getenv("EMO_FAULT"), *log = getenv("EMO_FAULT_LOG");
     char line[4096] = {0};
-    int file = open("/proc/self/cmdline", O_RDONLY);
-    ssize_t length = file < 0 ? 0 : read(file, line, sizeof line - 1);
+    int file = own("/proc/self/cmdline", O_RDONLY);
+    ssize_t length = file < 0 ? 0 : real_read(file, line, sizeof line - 1);
     if (file >= 0) close(file);
     // The second argument is the command.
     size_t first = strnlen(line, sizeof line - 1) + 1;
@@ -60,7 +70,7 @@ static enum verdict judge(const char *operation, const char *path, int needs_spa
     if (journal[0]) {
         char line[4200];
         int length = snprintf(line, sizeof line, "%s %s\n", operation, path + strlen(root));
-        int file = open(journal, O_WRONLY | O_CREAT | O_APPEND, 0644);
+        int file = own(journal, O_WRONLY | O_CREAT | O_APPEND);
         if (file >= 0) {
             ssize_t ignored = real_write(file, line, (size_t)length);
             (void)ignored;
@@ -72,10 +82,14 @@ static enum verdict judge(const char *operation, const char *path, int needs_spa
         errno = ENOSPC;
         return needs_space ? FAIL : GO;
     }
+    if (strcmp(action, "half") == 0 && number == chosen + 1) {
+        errno = EIO;
+        return FAIL;
+    }
     if (number != chosen) return GO;
     if (strcmp(action, "kill") == 0) kill(getpid(), SIGKILL);
     if (strcmp(action, "torn") == 0) return HALF_THEN_DIE;
-    if (strcmp(action, "short") == 0) return HALF;
+    if (strcmp(action, "short") == 0 || strcmp(action, "half") == 0) return HALF;
     if (strcmp(action, "eio") == 0) {
         errno = EIO;
         return FAIL;
@@ -188,5 +202,60 @@ int mkdir(const char *path, mode_t mode) {
     if (verdict == FAIL) return -1;
     int result = real(path, mode);
     if (verdict == HALF_THEN_DIE) die();
+    return result;
+}
+
+static int opened(const char *name, const char *path, int flags, mode_t mode) {
+    int (*real)(const char *, int, ...) = dlsym(RTLD_NEXT, name);
+    enum verdict verdict = judge_path("open", path, flags & O_CREAT);
+    if (verdict == FAIL) return -1;
+    int file = real(path, flags, mode);
+    if (verdict == HALF_THEN_DIE) die();
+    return file;
+}
+
+static mode_t mode_of(int flags, va_list rest) { return flags & (O_CREAT | O_TMPFILE) ? va_arg(rest, mode_t) : 0; }
+
+int open(const char *path, int flags, ...) {
+    va_list rest;
+    va_start(rest, flags);
+    mode_t mode = mode_of(flags, rest);
+    va_end(rest);
+    return opened("open", path, flags, mode);
+}
+
+int open64(const char *path, int flags, ...) {
+    va_list rest;
+    va_start(rest, flags);
+    mode_t mode = mode_of(flags, rest);
+    va_end(rest);
+    return opened("open64", path, flags, mode);
+}
+
+ssize_t read(int file, void *bytes, size_t length) {
+    if (!ready) prepare();
+    enum verdict verdict = file > 2 ? judge_file("read", file, 0) : GO;
+    if (verdict == FAIL) return -1;
+    ssize_t result = real_read(file, bytes, verdict == HALF && length > 1 ? length / 2 : length);
+    if (verdict == HALF_THEN_DIE) die();
+    return result;
+}
+
+ssize_t pread64(int file, void *bytes, size_t length, off64_t place) {
+    ssize_t (*real)(int, void *, size_t, off64_t) = dlsym(RTLD_NEXT, "pread64");
+    enum verdict verdict = judge_file("pread64", file, 0);
+    if (verdict == FAIL) return -1;
+    ssize_t result = real(file, bytes, length, place);
+    if (verdict == HALF_THEN_DIE) die();
+    return result;
+}
+
+int clock_gettime(clockid_t clock, struct timespec *time) {
+    static long looks;
+    int result = (int)syscall(SYS_clock_gettime, clock, time);
+    const char *change = clock == CLOCK_REALTIME ? getenv("EMO_FAULT_CLOCK") : NULL;
+    long after, seconds;
+    if (change && sscanf(change, "%ld %ld", &after, &seconds) == 2 && __sync_add_and_fetch(&looks, 1) > after)
+        time->tv_sec -= seconds;
     return result;
 }
