@@ -172,6 +172,7 @@ fn a_sweep_of_very_many_runs_is_done_once() {
     let runs = size(40, 10_000);
     // Repeats have a bound of their own; several files come to any number.
     let files = runs.div_ceil(1_000);
+    fs::create_dir(lab.path("many")).unwrap();
     for file in 0..files {
         lab.write(&format!("many/{file}.toml"), &sweep_file(&format!("many-{file}"), runs / files, 1 + file * 1_000));
     }

@@ -27,6 +27,7 @@ mod worker;
 
 use std::path::{Path, PathBuf};
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use exit::Failure;
@@ -48,11 +49,11 @@ pub struct Cli {
 #[derive(Debug, Clone, clap::Args)]
 struct Options {
     /// The store. Default: `db` of the nearest emo-runner.toml, else results/emo.db.
-    #[arg(long, global = true, env = "EMO_DB", value_name = "FILE")]
+    #[arg(long, global = true, env = "EMO_DB", value_name = "FILE", value_parser = any_path())]
     db: Option<PathBuf>,
     /// Folder of the runs and of the cache of decoded images. Default: `shared` of the nearest emo-runner.toml, else the
     /// store's folder.
-    #[arg(long, global = true, env = "EMO_SHARED", value_name = "FOLDER")]
+    #[arg(long, global = true, env = "EMO_SHARED", value_name = "FOLDER", value_parser = any_path())]
     shared: Option<PathBuf>,
     /// Print the result as JSON.
     #[arg(long, global = true)]
@@ -60,6 +61,11 @@ struct Options {
     /// Show no progress.
     #[arg(long, short, global = true)]
     quiet: bool,
+}
+
+/// A path that may be empty: an empty variable of the environment counts as none.
+fn any_path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 /// The same, with what emo-runner.toml says.
@@ -75,6 +81,7 @@ struct Global {
 impl Global {
     fn new(options: Options, settings: Settings) -> Self {
         let Options { db, shared, json, quiet } = options;
+        let [db, shared] = [db, shared].map(|path| path.filter(|path| !path.as_os_str().is_empty()));
         let db = db.or(settings.db).unwrap_or_else(|| PathBuf::from("results/emo.db"));
         Self { db, shared: shared.or(settings.shared), slurm: settings.slurm, json, quiet }
     }

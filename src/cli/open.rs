@@ -15,12 +15,8 @@ use crate::train::backend;
 pub fn experiment(path: &Path, overrides: &[String]) -> Result<Experiment, Failure> {
     let Loaded { experiment, document } = load(path, overrides)?;
     if let Err(error) = shapes(experiment.model(), experiment.data().image_size()) {
-        let help = format!(
-            "set data.image_size to [{}, {}] or more, or use fewer layers",
-            error.smallest.height, error.smallest.width
-        );
         let message = error.to_string().trim_end_matches('.').to_owned();
-        return Err(document.problem("data.image_size", message, Some(help)).into());
+        return Err(document.problem("data.image_size", message, Some(error.help())).into());
     }
     Ok(experiment)
 }

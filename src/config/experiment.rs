@@ -98,6 +98,11 @@ pub struct ImageSize {
     pub width: usize,
 }
 
+impl ImageSize {
+    /// Longest side that an experiment may ask for, in pixels.
+    pub const LONGEST: usize = 8192;
+}
+
 impl From<[usize; 2]> for ImageSize {
     fn from([height, width]: [usize; 2]) -> Self {
         Self { height, width }
@@ -128,7 +133,7 @@ impl JsonSchema for ImageSize {
     fn json_schema(_generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
             "type": "array",
-            "items": { "type": "integer", "minimum": 1, "maximum": 8192 },
+            "items": { "type": "integer", "minimum": 1, "maximum": Self::LONGEST },
             "minItems": 2,
             "maxItems": 2
         })

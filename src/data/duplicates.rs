@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use rayon::prelude::*;
+
 use super::cache::Dataset;
 use super::look::{PRINT_BYTES, color_difference, distance};
 
@@ -65,31 +67,52 @@ pub fn group(images: &[Trace]) -> Vec<usize> {
     let plain = distinct.len();
     let mirrored: Vec<_> = distinct.iter().map(|&(_, image)| (images[image].mirrored, image)).collect();
     distinct.extend(mirrored);
-    for band in 0..PRINT_BYTES / BAND {
+    let prints = Prints { images, distinct, plain };
+    // Joining is the same in any order, so threads may share the bands as they like.
+    let bands = (0..PRINT_BYTES / BAND).into_par_iter();
+    let joined = bands.fold(|| sets.clone(), |sets, band| prints.join_band(band, sets));
+    joined.reduce(|| sets.clone(), Sets::join_all).numbers()
+}
+
+/// Hashes of images that look different, the plain ones before the mirrored ones, each with its image.
+struct Prints<'a> {
+    images: &'a [Trace],
+    distinct: Vec<([u8; PRINT_BYTES], usize)>,
+    plain: usize,
+}
+
+impl Prints<'_> {
+    /// Joins the images that share a band and look alike.
+    fn join_band(&self, band: usize, mut sets: Sets) -> Sets {
         let mut shared: HashMap<&[u8], Vec<usize>> = HashMap::new();
-        for (place, (print, _)) in distinct.iter().enumerate() {
+        for (place, (print, _)) in self.distinct.iter().enumerate() {
             shared.entry(&print[band * BAND..(band + 1) * BAND]).or_default().push(place);
         }
         for crowd in shared.values_mut() {
-            crowd.sort_unstable_by_key(|&place| distinct[place].0);
+            crowd.sort_unstable_by_key(|&place| self.distinct[place].0);
             for (index, &a) in crowd.iter().enumerate() {
                 for &b in crowd[index + 1..].iter().take(CROWD) {
-                    // Two mirrored ones say what the plain ones say.
-                    if (a < plain || b < plain) && distance(&distinct[a].0, &distinct[b].0) <= NEAR {
-                        let (one, other) = (distinct[a].1, distinct[b].1);
-                        let mirror = (a < plain) != (b < plain);
-                        if color_difference(&images[one].colors, &images[other].colors, mirror) <= NEAR_COLORS {
-                            sets.join(one, other);
-                        }
+                    let (one, other) = (self.distinct[a].1, self.distinct[b].1);
+                    // Two mirrored ones say what the plain ones say; what is together already needs no look.
+                    if (a < self.plain || b < self.plain) && !sets.are_together(one, other) && self.alike(a, b) {
+                        sets.join(one, other);
                     }
                 }
             }
         }
+        sets
     }
-    sets.numbers()
+
+    fn alike(&self, a: usize, b: usize) -> bool {
+        let [(print_a, one), (print_b, other)] = [a, b].map(|place| &self.distinct[place]);
+        let mirror = (a < self.plain) != (b < self.plain);
+        distance(print_a, print_b) <= NEAR
+            && color_difference(&self.images[*one].colors, &self.images[*other].colors, mirror) <= NEAR_COLORS
+    }
 }
 
 /// Disjoint sets (Tarjan 1975), the smallest member at the root.
+#[derive(Clone)]
 struct Sets(Vec<usize>);
 
 impl Sets {
@@ -108,6 +131,19 @@ impl Sets {
     fn join(&mut self, a: usize, b: usize) {
         let (a, b) = (self.root(a), self.root(b));
         self.0[a.max(b)] = a.min(b);
+    }
+
+    fn are_together(&mut self, a: usize, b: usize) -> bool {
+        self.root(a) == self.root(b)
+    }
+
+    /// Together is what is so in either.
+    fn join_all(mut self, mut other: Self) -> Self {
+        for member in 0..self.0.len() {
+            let root = other.root(member);
+            self.join(root, member);
+        }
+        self
     }
 
     fn numbers(mut self) -> Vec<usize> {

@@ -29,10 +29,7 @@ pub struct Shapes {
 
 /// The image leaves no pixel for some layer.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error(
-    "An image of {size} pixels is too small for this network: nothing is left for layer `{layer}`. \
-     The smallest image that passes through it is {smallest} pixels."
-)]
+#[error("An image of {size} pixels is too small for this network: nothing is left for layer `{layer}`. {}", self.way_out())]
 pub struct TooSmall {
     /// The image size of the experiment.
     pub size: ImageSize,
@@ -40,6 +37,26 @@ pub struct TooSmall {
     pub layer: String,
     /// The smallest image that passes through.
     pub smallest: ImageSize,
+}
+
+impl TooSmall {
+    /// What to do about it.
+    pub fn help(&self) -> String {
+        if self.smallest.height > ImageSize::LONGEST {
+            return "use fewer layers, or smaller strides and pools".to_owned();
+        }
+        format!(
+            "set data.image_size to [{}, {}] or more, or use fewer layers",
+            self.smallest.height, self.smallest.width
+        )
+    }
+
+    fn way_out(&self) -> String {
+        if self.smallest.height > ImageSize::LONGEST {
+            return format!("No image of up to {0}x{0} pixels passes through it.", ImageSize::LONGEST);
+        }
+        format!("The smallest image that passes through it is {} pixels.", self.smallest)
+    }
 }
 
 /// One step that shrinks the image.
@@ -65,8 +82,8 @@ impl Window {
     /// Smallest input length that gives `output`.
     fn smallest_input(&self, output: usize) -> usize {
         match self.padding {
-            Padding::Same => (output - 1) * self.stride + 1,
-            Padding::Valid => (output - 1) * self.stride + self.size,
+            Padding::Same => (output - 1).saturating_mul(self.stride).saturating_add(1),
+            Padding::Valid => (output - 1).saturating_mul(self.stride).saturating_add(self.size),
         }
     }
 }

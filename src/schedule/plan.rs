@@ -290,10 +290,8 @@ fn first_point(file: &SweepFile, trial: usize) -> Point {
 
 fn fits(file: &SweepFile, experiment: &Experiment, point: &Point) -> Result<(), ConfigError> {
     let Err(error) = shapes(experiment.model(), experiment.data().image_size()) else { return Ok(()) };
-    let smallest = error.smallest;
-    let help = format!("set data.image_size to [{}, {}] or more, or use fewer layers", smallest.height, smallest.width);
     let message = error.to_string().trim_end_matches('.').to_owned();
-    Err(file.problem("data.image_size", message, Some(help), point))
+    Err(file.problem("data.image_size", message, Some(error.help()), point))
 }
 
 fn check_backends(files: &[Arc<SweepFile>], runs: &[Wanted]) -> Result<(), PlanError> {
