@@ -233,12 +233,28 @@ pub struct Progress {
     pub step: usize,
     /// Steps of an epoch.
     pub steps: usize,
-    /// Mean training loss of the epoch so far.
-    pub loss: f64,
-    /// Training accuracy of the epoch so far.
-    pub accuracy: f64,
+    /// Mean training loss of the epoch so far; none where a device is not asked before the epoch is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<f64>,
+    /// Training accuracy of the epoch so far; likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
     /// Training images a second, in this epoch so far.
     pub images_per_second: f64,
+}
+
+impl Progress {
+    /// Steps done since the beginning of training.
+    pub fn steps_done(&self) -> usize {
+        self.epoch.saturating_sub(1).saturating_mul(self.steps).saturating_add(self.step)
+    }
+
+    /// `loss 0.6931  accuracy 0.500  2000 images/s`, as far as known.
+    pub fn figures(&self) -> String {
+        let loss = self.loss.map(|loss| format!("loss {loss:.4}  ")).unwrap_or_default();
+        let accuracy = self.accuracy.map(|accuracy| format!("accuracy {accuracy:.3}  ")).unwrap_or_default();
+        format!("{loss}{accuracy}{:.0} images/s", self.images_per_second)
+    }
 }
 
 /// Loss and accuracy on one set.

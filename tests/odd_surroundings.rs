@@ -214,3 +214,95 @@ fn ten_thousand_classes_and_none_are_refused_in_a_few_lines() {
         assert!(matches!(output.status.code(), Some(2 | 3)), "{source}: {output:?}");
     }
 }
+
+#[test]
+fn what_is_written_goes_where_its_name_points() {
+    let lab = Lab::new();
+    lab.ok(&["run", "small.toml"]);
+    let script = "mkfifo pipe; echo keep > real; ln -s real link; cat pipe > read & \
+                  \"$0\" report --html pipe && \"$0\" report --html link && \"$0\" report --html /dev/full; code=$?; wait; exit $code";
+    let output = shell(&lab, script);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && told.contains("No space left on device"), "{told}");
+    assert!(fs::read_to_string(lab.path("read")).unwrap().contains("<html"), "a pipe is written to");
+    assert!(fs::symlink_metadata(lab.path("link")).unwrap().is_symlink());
+    assert!(fs::read_to_string(lab.path("real")).unwrap().contains("<html"), "a link is followed");
+    let kind = std::os::unix::fs::FileTypeExt::is_fifo(&fs::symlink_metadata(lab.path("pipe")).unwrap().file_type());
+    assert!(kind, "a pipe stays one");
+}
+
+#[test]
+fn what_has_no_end_is_not_read_to_it() {
+    let lab = Lab::new();
+    lab.ok(&["run", "small.toml"]);
+    lab.write("endless.toml", "extends = \"/dev/zero\"\n");
+    fs::File::create(lab.path("huge.png")).unwrap().set_len(3 << 30).unwrap();
+    for (command, code) in [
+        ("check endless.toml", 2),
+        ("check /dev/zero", 2),
+        ("predict small /dev/zero", 3),
+        ("predict small huge.png", 3),
+        ("predict small - < huge.png", 3),
+    ] {
+        let output = shell(&lab, &format!("ulimit -v 2000000; timeout 60 \"$0\" {command}"));
+        assert_eq!(output.status.code(), Some(code), "{command}: {output:?}");
+    }
+}
+
+#[test]
+fn names_cannot_draw_on_the_terminal() {
+    let lab = Lab::new();
+    fs::write(lab.path("pictures/Positive").join("bad\u{1b}[2J\u{1b}[31m\nFAKE all is lost.png"), "x").unwrap();
+    let words = [&["run", "small.toml"][..], &["data", "describe", "pictures"], &["data", "audit", "pictures"]];
+    for arguments in words {
+        let output = lab.run(arguments);
+        let shown = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(!shown.contains('\u{1b}') && !shown.lines().any(|line| line.starts_with("FAKE")), "{shown}");
+        assert!(shown.contains("FAKE"), "it is named all the same: {shown}");
+    }
+    let (_, err) = lab.expect(2, &["show", "no\u{1b}[31m"]);
+    assert!(!err.contains('\u{1b}'), "{err}");
+    lab.expect(2, &["check", "small.toml", "--set", "data.classes=[\"a\\nb\", \"c\"]"]);
+}
+
+#[test]
+fn what_says_nothing_is_refused() {
+    let lab = Lab::new();
+    lab.ok(&["run", "small.toml"]);
+    for arguments in [
+        &["show", ""][..],
+        &["predict", "", "pictures"],
+        &["replay", ""],
+        &["check", "small.toml", "--set", "extends=\"other.toml\""],
+        &["check", "small.toml", "--set", "train.epochs=1\nseed=3"],
+    ] {
+        lab.expect(2, arguments);
+    }
+    fs::create_dir(lab.path("nothing")).unwrap();
+    let (_, err) = lab.expect(3, &["predict", "small", "nothing"]);
+    assert!(err.contains("no images in nothing"), "{err}");
+}
+
+#[test]
+fn damaged_weights_are_neither_used_nor_given_away() {
+    let lab = Lab::new();
+    lab.ok(&["run", "small.toml"]);
+    let model = lab.run_folders("results")[0].join("model.safetensors");
+    let whole = fs::read(&model).unwrap();
+    let mut flipped = whole.clone();
+    flipped[whole.len() - 3] ^= 1;
+    for (bytes, reason) in [(whole[..500].to_vec(), "cannot be read"), (flipped, "not those that were written")] {
+        fs::write(&model, bytes).unwrap();
+        for arguments in [
+            &["predict", "small", "pictures"][..],
+            &["export", "small", "--to", "safetensors", "--out", "out"],
+            &["export", "small", "--to", "onnx", "--out", "out"],
+        ] {
+            let (_, err) = lab.expect(1, arguments);
+            assert!(err.contains(reason) && err.contains("--force"), "{arguments:?}: {err}");
+        }
+    }
+    fs::remove_file(&model).unwrap();
+    let (_, err) = lab.expect(1, &["export", "small", "--to", "safetensors", "--out", "out"]);
+    assert!(err.contains("model.safetensors"), "the file that is missing is named: {err}");
+}

@@ -104,3 +104,32 @@ fn a_run_is_named_by_id_prefix_experiment_or_best() {
     let (_, err) = lab.expect(2, &["show", "nobody"]);
     assert!(err.contains("No run is called `nobody`"), "{err}");
 }
+
+#[test]
+fn a_rebuild_keeps_what_only_the_store_knew() {
+    let lab = Lab::new();
+    lab.ok(&["run", "small.toml"]);
+    lab.ok(&["run", "small.toml", "--set", "seed=8"]);
+    lab.ok(&["store", "rebuild"]);
+    let copies = || -> usize {
+        let entries = std::fs::read_dir(lab.path("results")).unwrap().flatten();
+        entries.filter(|entry| entry.file_name().to_string_lossy().contains("before-rebuild")).count()
+    };
+    assert_eq!(copies(), 0, "nothing was lost, so nothing is kept");
+    std::fs::remove_dir_all(&lab.run_folders("results")[0]).unwrap();
+    let (_, err) = lab.expect(0, &["store", "rebuild"]);
+    assert!(err.contains("1 runs of the old store") && err.contains("emo.db.before-rebuild-1"), "{err}");
+    assert_eq!(lab.json(&["report"]).as_array().unwrap().len(), 1);
+    assert_eq!(lab.json(&["report", "--db", "results/emo.db.before-rebuild-1"]).as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn runs_without_a_store_are_pointed_to() {
+    let lab = Lab::new();
+    lab.ok(&["run", "small.toml"]);
+    std::fs::remove_file(lab.path("results/emo.db")).unwrap();
+    let (_, err) = lab.expect(4, &["report"]);
+    assert!(err.contains("store rebuild"), "{err}");
+    lab.ok(&["store", "rebuild"]);
+    assert_eq!(lab.json(&["report"]).as_array().unwrap().len(), 1);
+}

@@ -117,3 +117,15 @@ fn an_empty_folder_and_a_missing_path_are_named() {
     assert!(lab.expect(2, &["sweep", "empty"]).1.contains("no experiment file in empty"));
     assert!(lab.expect(2, &["sweep", "nowhere"]).1.contains("nowhere cannot be read"));
 }
+
+#[test]
+fn an_axis_without_meaning_is_refused() {
+    let twice = said("[sweep.axes]\n\"train.learning_rate\" = [1e-3, 3e-3, 1e-3]\n");
+    assert!(twice.contains("this value stands twice"), "{twice}");
+    let itself = said("[sweep.axes]\n\"sweep.repeats\" = [1, 2]\n");
+    assert!(itself.contains("a sweep cannot vary itself"), "{itself}");
+    for odd in ["{}", "{ int = [1, 2], step = 0 }", "{ uniform = [1, 2], int = [1, 2] }"] {
+        let told = said(&format!("[sweep.axes]\n\"train.epochs\" = {odd}\n"));
+        assert!(told.contains("expected one kind of range"), "{odd}: {told}");
+    }
+}

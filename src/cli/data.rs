@@ -16,6 +16,7 @@ use crate::data::source::OpenSource;
 use crate::data::split::{Shares, split};
 use crate::data::synthesize::{Settings, write_folder};
 use crate::data::unpack::{unpack, write_split};
+use crate::report::on_one_line;
 use crate::report::summary::percent;
 use crate::train::folder::write_atomically;
 
@@ -234,7 +235,7 @@ fn words(description: &Description) -> String {
         description.fingerprint
     );
     for broken in &description.broken {
-        text += &format!("  {}: {}\n", broken.name, broken.reason);
+        text += &format!("  {}: {}\n", on_one_line(&broken.name), broken.reason);
     }
     text
 }

@@ -1,6 +1,6 @@
 //! Exit codes, and errors on their way to one.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 
 use crate::config::ConfigError;
 use crate::data::error::DataError;
@@ -48,8 +48,13 @@ impl Failure {
     /// Prints the message the way the terminal can show it.
     pub fn print(&self) {
         if let Some(message) = &self.message {
-            // Stopping on request is no error, and mistakes in files are drawn with their own heading.
-            let plain = self.code == INTERRUPTED || message.starts_with("error") || message.starts_with('\u{1b}');
+            // Mistakes in files are drawn with their own heading and colours.
+            if message.starts_with('\u{1b}') {
+                let _ = writeln!(std::io::stderr().lock(), "{message}");
+                return;
+            }
+            // Stopping on request is no error.
+            let plain = self.code == INTERRUPTED || message.starts_with("error");
             let prefix = if plain { "" } else { "error: " };
             tell(format_args!("{prefix}{message}"));
         }
@@ -69,7 +74,8 @@ impl From<ConfigError> for Failure {
 
 impl From<DataError> for Failure {
     fn from(error: DataError) -> Self {
-        Self::new(DATA, error)
+        let code = if matches!(error, DataError::Target(_) | DataError::Write { .. }) { FAILED } else { DATA };
+        Self::new(code, error)
     }
 }
 

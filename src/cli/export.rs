@@ -89,11 +89,7 @@ fn write(args: &Args, runs: &[Exported]) -> Result<Vec<PathBuf>, Failure> {
             export::mlflow(runs, &args.out)?
         }
         Format::Optuna => vec![optuna(runs, out)?],
-        Format::Safetensors => each(runs, out, "safetensors", |run, file| {
-            let weights = run.folder.model();
-            std::fs::copy(&weights, &file).map_err(|error| ExportError::File { path: file.clone(), error })?;
-            Ok(file)
-        })?,
+        Format::Safetensors => each(runs, out, "safetensors", |run, file| export::safetensors(run, file))?,
         Format::Onnx => each(runs, out, "onnx", |run, file| export::onnx(run, &file))?,
     })
 }

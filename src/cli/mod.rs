@@ -33,6 +33,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use exit::Failure;
 
 use crate::config::{Settings, SlurmSettings};
+use crate::report::harmless;
 use crate::schedule::Results;
 
 /// Config-driven experiments with small image classifiers, and an honest word about what came out.
@@ -205,7 +206,7 @@ fn settings() -> Result<Settings, Failure> {
 /// Prints to stdout; a reader that has gone away (`| head`) is no error.
 fn print(text: &str) -> Result<(), Failure> {
     use std::io::Write;
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
+    match std::io::stdout().lock().write_all(harmless(text).as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::run(error)),
         _ => Ok(()),
     }

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use super::Global;
-use super::exit::{Failure, USAGE};
+use super::exit::{Failure, STORE, USAGE};
 use crate::config::{Experiment, Loaded, load};
 use crate::model::shapes::shapes;
 use crate::schedule::reconcile::settle;
 use crate::schedule::{Queue, Results, RunOutcome};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::train::backend;
 
 /// Loads an experiment file and checks all that can be checked without its data.
@@ -29,7 +29,17 @@ pub fn usable_backend(experiment: &Experiment) -> Result<(), Failure> {
 /// The store with nothing left "running" whose worker is gone.
 pub fn store(global: &Global) -> Result<(Results, Store), Failure> {
     let results = global.results();
-    let mut store = Store::open_existing(results.store())?;
+    let mut store = match Store::open_existing(results.store()) {
+        Err(StoreError::Missing { path }) if results.all_runs().is_ok_and(|runs| !runs.is_empty()) => {
+            let message = format!(
+                "There is no store at {}, but there are runs in {}: `emo-runner store rebuild` makes it from them.",
+                path.display(),
+                results.runs().display()
+            );
+            return Err(Failure::new(STORE, message));
+        }
+        opened => opened?,
+    };
     if !store.is_read_only() {
         settle(&results, &mut store)?;
     }

@@ -1,7 +1,9 @@
 //! `predict`: what a run says about images.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -10,12 +12,16 @@ use serde_json::json;
 use super::exit::{DATA, Failure, USAGE};
 use super::{Global, open};
 use crate::config::{Experiment, parse};
+use crate::data::folder::MAX_FILE;
 use crate::data::layout::{has_image_extension, is_litter};
 use crate::store::RunDetail;
 use crate::train::predict::{Classifier, Preparation, Prepared};
 
 /// Images that go through the network together.
 const BATCH: usize = 64;
+
+/// Bytes of a line on stdin; no system has longer names.
+const LONGEST_NAME: u64 = 1 << 16;
 
 /// Arguments of `predict`.
 #[derive(Debug, clap::Args)]
@@ -57,6 +63,10 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
             collect(path, &mut names)
                 .map_err(|error| Failure::new(DATA, format!("{} cannot be read: {error}.", path.display())))?;
         }
+    }
+    if names.is_empty() && broken == 0 && !args.images.iter().any(|path| path == Path::new("-")) {
+        let named: Vec<String> = args.images.iter().map(|path| path.display().to_string()).collect();
+        return Err(Failure::new(DATA, format!("There are no images in {}.", named.join(", "))));
     }
     broken += caller.files(&names)?;
     if broken == 0 {
@@ -108,15 +118,31 @@ fn from_stdin(caller: &Caller, names: &mut Vec<PathBuf>) -> Result<usize, Failur
     // No file name begins as an image file does: JPEG, PNG, GIF, WebP, BMP.
     let is_image = [&b"\xff\xd8"[..], b"\x89PNG", b"GIF8", b"RIFF", b"BM"].iter().any(|magic| start.starts_with(magic));
     if is_image {
-        let mut bytes = Vec::new();
-        stdin.read_to_end(&mut bytes).map_err(unreadable)?;
-        return caller.images(vec![Image { name: "-".to_owned(), bytes: Ok(bytes) }]);
+        return caller.images(vec![Image { name: "-".to_owned(), bytes: bounded(Ok(stdin)) }]);
     }
-    for line in stdin.lines() {
-        let line = line.map_err(unreadable)?;
-        names.extend((!line.is_empty()).then(|| PathBuf::from(line)));
+    loop {
+        let mut line = Vec::new();
+        (&mut stdin).take(LONGEST_NAME).read_until(b'\n', &mut line).map_err(unreadable)?;
+        match line.pop() {
+            None => return Ok(0),
+            Some(b'\n') => {}
+            Some(_) if line.len() as u64 + 1 == LONGEST_NAME => {
+                return Err(Failure::new(DATA, "stdin has neither an image nor names of files, one a line."));
+            }
+            Some(last) => line.push(last),
+        }
+        names.extend((!line.is_empty()).then(|| PathBuf::from(OsString::from_vec(line))));
     }
-    Ok(0)
+}
+
+/// All bytes of an image file, if they are not more than training would read.
+fn bounded(file: std::io::Result<impl Read>) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(std::io::Error::other(format!("it has more than {} MiB", MAX_FILE >> 20)));
+    }
+    Ok(bytes)
 }
 
 /// A classifier that writes what it finds.
@@ -131,7 +157,8 @@ impl Caller {
     fn files(&self, names: &[PathBuf]) -> Result<usize, Failure> {
         let preparation = self.classifier.preparation();
         let read = move |chunk: &[PathBuf]| -> Vec<(Image, Prepared)> {
-            let image = |path: &PathBuf| Image { name: path.display().to_string(), bytes: fs::read(path) };
+            let image =
+                |path: &PathBuf| Image { name: path.display().to_string(), bytes: bounded(fs::File::open(path)) };
             chunk.par_iter().map(|path| prepare(preparation, image(path))).collect()
         };
         let (send, receive) = std::sync::mpsc::sync_channel(1);

@@ -33,8 +33,11 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         Event::Data(data) => Some(data.fingerprint.clone()),
         _ => None,
     });
-    let fingerprint = fingerprint
-        .ok_or_else(|| Failure::run(format!("Run {id} never read its data; there is nothing to repeat.")))?;
+    let fingerprint = fingerprint.ok_or_else(|| {
+        let events = original.events().display().to_string();
+        let reason = format!("{events} does not say what data run {id} read: it never did, or the file is damaged.");
+        Failure::run(format!("{reason} There is nothing to repeat."))
+    })?;
     let run_key = run_key(&experiment, &fingerprint);
     let replays = results.replays();
     let finished = read_all(&replays.run(&Results::id(&run_key, 1)).events()).map_err(Failure::run)?;

@@ -15,9 +15,24 @@ pub enum Command {
     Rebuild,
 }
 
+/// Makes the store anew. What it alone knows, because the folder of a run is gone or damaged, stays in a copy.
 fn made_anew(results: &Results) -> Result<Rebuilt, ReconcileError> {
     let mut store = Store::open(results.store())?;
-    rebuild(results, &mut store)
+    let before = store.ids()?;
+    let copy = if before.is_empty() { None } else { Some(store.copy_aside(results.store())?) };
+    let rebuilt = rebuild(results, &mut store)?;
+    let now = store.ids()?;
+    let lost = before.iter().filter(|id| !now.contains(id)).count();
+    match copy {
+        Some(copy) if lost > 0 => tell(format_args!(
+            "warning: {lost} runs of the old store have no readable folder any more. It is kept as {}.",
+            copy.display()
+        )),
+        // It says nothing that the new one does not.
+        Some(copy) => std::fs::remove_file(copy)?,
+        None => {}
+    }
+    Ok(rebuilt)
 }
 
 /// Does it.

@@ -120,6 +120,7 @@ pub(super) fn dimensions(sweep: &Sweep, schema: &Json, document: &Document) -> R
     if sweep.method == SearchMethod::Grid {
         reader.only_lists();
     }
+    reader.no_value_twice(&sweep.zip);
     let dimensions = reader.group(&sweep.zip);
     if reader.problems.is_empty() { Ok(dimensions) } else { Err(reader.problems) }
 }
@@ -150,7 +151,12 @@ impl Reader<'_> {
                 Value::Array(values) => self.list(key, values),
                 Value::Table(inner) => match inner.iter().next() {
                     Some((kind, bounds)) if inner.len() == 1 && is_kind(kind) => self.distribution(key, kind, bounds),
-                    _ => self.section(inner, &key),
+                    Some(_) if !inner.keys().any(|key| is_kind(key)) => self.section(inner, &key),
+                    _ => {
+                        let help =
+                            "write one of choice, uniform, log_uniform and int, such as { int = [2, 6] }".to_owned();
+                        self.report(&place(&key), "expected one kind of range".to_owned(), Some(help));
+                    }
                 },
                 _ => {
                     let help = "write a list, such as [0.001, 0.01], or { log_uniform = [1e-4, 1e-2] }".to_owned();
@@ -160,8 +166,21 @@ impl Reader<'_> {
         }
     }
 
+    /// Axes that move together may repeat a value; elsewhere it would be the same points again.
+    fn no_value_twice(&mut self, zip: &[Vec<String>]) {
+        let alone = self.axes.iter().filter(|axis| !zip.iter().flatten().any(|key| *key == axis.key));
+        let mut twice = Vec::new();
+        for axis in alone {
+            let Values::List(values) = &axis.values else { continue };
+            let again = (1..values.len()).filter(|&index| values[..index].contains(&values[index]));
+            twice.extend(again.map(|index| format!("{}[{index}]", place(&axis.key))));
+        }
+        twice.iter().for_each(|path| self.report(path, "this value stands twice".to_owned(), None));
+    }
+
     fn schema_of(&mut self, key: &str) -> Option<Json> {
-        if let Some((_, help)) = FIXED.iter().find(|(fixed, _)| *fixed == key) {
+        let fixed = if key.starts_with("sweep.") { "sweep" } else { key };
+        if let Some((_, help)) = FIXED.iter().find(|(name, _)| *name == fixed) {
             self.report(&place(key), format!("\"{key}\" cannot be an axis"), Some((*help).to_owned()));
             return None;
         }

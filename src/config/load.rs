@@ -1,5 +1,6 @@
 //! From a file and overrides to a checked experiment.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -16,6 +17,9 @@ use super::suggest::nearest;
 use super::sweep::Sweep;
 use super::sweep_file::SweepFile;
 use super::units::{parse_size, parse_time};
+
+/// Largest experiment file, in bytes.
+const LARGEST: u64 = 16 << 20;
 
 /// A checked experiment and where its keys stand.
 #[derive(Debug, Clone)]
@@ -60,7 +64,7 @@ pub(super) struct Gathered {
 }
 
 pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
-    let bytes = std::fs::read(path).map_err(|error| {
+    let bytes = bounded(path).map_err(|error| {
         let help = if path.is_dir() { "this is a folder; name one of the files in it" } else { "check the path" };
         ConfigError::unreadable(path, format!("the experiment file cannot be read: {error}"), Some(help.to_owned()))
     })?;
@@ -69,6 +73,16 @@ pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
         let help = "save the file as UTF-8".to_owned();
         ConfigError::unreadable(path, format!("the experiment file is not UTF-8 text, at byte {at}"), Some(help))
     })
+}
+
+/// Bytes of an experiment file; more than [`LARGEST`] are not read.
+fn bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(std::io::Error::other(format!("it is larger than {} MiB", LARGEST >> 20)));
+    }
+    Ok(bytes)
 }
 
 fn gather(text: &str, path: &Path, overrides: &[String]) -> Result<Gathered, ConfigError> {
@@ -240,6 +254,12 @@ fn apply(table: &mut toml::Table, typed: &str, document: &mut Document) -> Resul
         return Err(problem("an override is written key=value", "for example --set train.epochs=3"));
     };
     let (key, value) = (key.trim(), value.trim());
+    if key == "extends" || value.contains('\n') {
+        return Err(problem(
+            "an override sets one key",
+            "name the file that extends another; give --set several times",
+        ));
+    }
     if key.split('.').any(str::is_empty) {
         return Err(problem("the key of an override is empty", "for example --set train.epochs=3"));
     }
@@ -275,7 +295,7 @@ fn cross_check(experiment: &Experiment, document: &Document) -> Vec<Problem> {
         report("data.classes", "expected two different classes", None);
     }
     for (index, class) in [zero, one].into_iter().enumerate() {
-        if class.contains(['/', '\\']) || class == "." || class == ".." {
+        if class.contains(['/', '\\']) || class.chars().any(char::is_control) || class == "." || class == ".." {
             report(&format!("data.classes[{index}]"), "expected the name of a folder, without a path", None);
         }
     }

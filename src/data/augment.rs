@@ -76,7 +76,16 @@ impl Parameters {
         Self { flip: false, ..*self }.is_identity()
     }
 
-    /// Where an output pixel reads the input, before the flip.
+    /// Where an output pixel reads the input: rows of `place = matrix · (row, column, 1)`, in pixels of an image of `size`.
+    pub fn places(&self, size: ImageSize) -> Affine {
+        let Affine { row, column } = self.affine(size);
+        // Column c of the mirrored image is column width - 1 - c of the other.
+        let last = size.width.saturating_sub(1) as f64;
+        let mirrored = |m: [f64; 3]| if self.flip { [m[0], -m[1], m[2] + m[1] * last] } else { m };
+        Affine { row: mirrored(row), column: mirrored(column) }
+    }
+
+    /// The same before the flip.
     fn affine(&self, size: ImageSize) -> Affine {
         let rotation = self.rotation.to_radians();
         let shear = self.shear.to_radians();
@@ -93,10 +102,12 @@ impl Parameters {
 }
 
 /// Input place = matrix · (row, column, 1).
-#[derive(Debug, Clone, Copy)]
-struct Affine {
-    row: [f64; 3],
-    column: [f64; 3],
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Affine {
+    /// The row that is read.
+    pub row: [f64; 3],
+    /// The column that is read.
+    pub column: [f64; 3],
 }
 
 type Matrix = [[f64; 3]; 2];

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::augment::{Parameters, warp};
 use super::cache::Dataset;
-use crate::config::Augment;
+use crate::config::{Augment, ImageSize};
 use crate::random::{Purpose, Stream};
 
 /// Batches that wait ready, for each thread that makes them.
@@ -24,6 +24,13 @@ pub struct Augmentation<'a> {
     pub seed: u64,
     /// Epoch, from 0.
     pub epoch: u64,
+}
+
+impl Augmentation<'_> {
+    /// Variation of an image of a size.
+    fn of(&self, image: usize, size: ImageSize) -> Parameters {
+        Parameters::draw(self.ranges, size, &mut Stream::new(self.seed, Purpose::Augment, self.epoch, image as u64))
+    }
 }
 
 /// Images ready for the network.
@@ -56,6 +63,18 @@ impl Batches<'_> {
     /// Batches of an epoch.
     pub fn steps(&self) -> usize {
         self.order.len().div_ceil(self.batch_size)
+    }
+
+    /// Images of a batch, by their place in the data set.
+    pub fn images(&self, step: usize) -> &[usize] {
+        let start = step * self.batch_size;
+        &self.order[start..(start + self.batch_size).min(self.order.len())]
+    }
+
+    /// How each of some images is varied in this epoch; `None` where none is.
+    pub fn variation(&self, images: &[usize]) -> Option<Vec<Parameters>> {
+        let augmentation = self.augmentation?;
+        Some(images.iter().map(|&image| augmentation.of(image, self.dataset.size())).collect())
     }
 
     /// Calls `each` with every batch from number `first` on, until it breaks. `each` returns the pixels' memory when it
@@ -96,17 +115,13 @@ impl Batches<'_> {
     }
 
     fn batch(&self, step: usize, mut pixels: Vec<f32>) -> Batch {
-        let start = step * self.batch_size;
-        let images = &self.order[start..(start + self.batch_size).min(self.order.len())];
+        let images = self.images(step);
         let size = self.dataset.size();
         let length = size.height * size.width * 3;
         pixels.resize(images.len() * length, 0.0);
         for (&image, out) in images.iter().zip(pixels.chunks_exact_mut(length)) {
             let (parameters, fill) = match self.augmentation {
-                Some(Augmentation { ranges, seed, epoch }) => {
-                    let mut stream = Stream::new(seed, Purpose::Augment, epoch, image as u64);
-                    (Parameters::draw(ranges, size, &mut stream), ranges.fill())
-                }
+                Some(augmentation) => (augmentation.of(image, size), augmentation.ranges.fill()),
                 None => (Parameters::IDENTITY, crate::config::Fill::Nearest),
             };
             warp(self.dataset.pixels(image), size, &parameters, fill, out);

@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::error::{DataError, ItemError};
-use super::layout::{Listing, is_litter, most_similar};
+use super::layout::{Listing, has_image_extension, is_litter, most_similar};
 
 /// Longest file that is read as an image, in bytes.
 pub const MAX_FILE: u64 = 256 << 20;
@@ -36,7 +36,15 @@ impl Folder {
             for entry in fs::read_dir(&folder).map_err(|error| unreadable(&folder, error))? {
                 let entry = entry.map_err(|error| unreadable(&folder, error))?;
                 let kind = entry.file_type().map_err(|error| unreadable(&entry.path(), error))?;
-                let name = entry.file_name().into_string().map_err(|_| DataError::NotUtf8(entry.path()))?;
+                let Ok(name) = entry.file_name().into_string() else {
+                    let name = entry.file_name().to_string_lossy().into_owned();
+                    // Beside the class folders and without an image's ending it is nothing that is missed.
+                    if has_image_extension(&name) || kind.is_dir() && !prefix.is_empty() {
+                        return Err(DataError::NotUtf8(entry.path()));
+                    }
+                    listing.litter += 1;
+                    continue;
+                };
                 let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}/{name}") };
                 match kind {
                     _ if is_litter(&name) => listing.litter += 1,
@@ -64,7 +72,10 @@ impl Folder {
     /// When it cannot be read or is longer than [`MAX_FILE`].
     pub fn read(&self, path: &str) -> Result<Vec<u8>, ItemError> {
         let path = self.root.join(path);
-        let failed = |error| ItemError::Fatal(unreadable(&path, error));
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::PermissionDenied => ItemError::Damaged("You may not read it.".to_owned()),
+            _ => ItemError::Fatal(unreadable(&path, error)),
+        };
         let file = File::open(&path).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         let mut bytes = Vec::new();

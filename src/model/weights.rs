@@ -28,7 +28,10 @@ pub struct NamedTensor {
 #[derive(Debug, Error)]
 pub enum WeightsError {
     /// The file cannot be read or is not a safetensors file.
-    #[error("The weights file {} cannot be read: {reason}. It may be damaged.", path.display())]
+    #[error(
+        "The weights file {} cannot be read: {reason}. If it is missing or damaged, `emo-runner run FILE --force` makes another.",
+        path.display()
+    )]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -130,7 +133,7 @@ impl<B: Backend> ModuleMapper<B> for Restorer {
 }
 
 /// BLAKE3 of names, shapes and the values' bits, as 64 hexadecimal digits: equal exactly when the weights are.
-pub fn fingerprint(tensors: &[NamedTensor]) -> String {
+pub fn fingerprint<'a>(tensors: impl IntoIterator<Item = &'a NamedTensor>) -> String {
     let mut hasher = blake3::Hasher::new();
     for tensor in tensors {
         hasher.update(tensor.name.as_bytes());
@@ -142,8 +145,12 @@ pub fn fingerprint(tensors: &[NamedTensor]) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-/// A safetensors file's bytes, with string metadata in its header.
-pub fn to_safetensors(tensors: &[NamedTensor], metadata: HashMap<String, String>) -> Result<Vec<u8>, WeightsError> {
+/// Hash of all that a file says, in its header.
+const HASH: &str = "hash";
+
+/// A safetensors file's bytes, with string metadata in its header, and a hash of everything.
+pub fn to_safetensors(tensors: &[NamedTensor], mut metadata: HashMap<String, String>) -> Result<Vec<u8>, WeightsError> {
+    metadata.insert(HASH.to_owned(), hash(tensors, &metadata));
     let bytes: Vec<Vec<u8>> = tensors.iter().map(|tensor| to_bytes(&tensor.values)).collect();
     let views = tensors.iter().zip(&bytes).map(|(tensor, bytes)| {
         let view = TensorView::new(Dtype::F32, tensor.shape.clone(), bytes);
@@ -155,6 +162,16 @@ pub fn to_safetensors(tensors: &[NamedTensor], metadata: HashMap<String, String>
     };
     let views = views.collect::<Result<Vec<_>, _>>().map_err(mismatch)?;
     safetensors::serialize(views, Some(metadata)).map_err(mismatch)
+}
+
+/// BLAKE3 of tensors and metadata, whatever their order: one changed bit shows.
+fn hash(tensors: &[NamedTensor], metadata: &HashMap<String, String>) -> String {
+    let mut tensors: Vec<&NamedTensor> = tensors.iter().collect();
+    tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut metadata: Vec<_> = metadata.iter().filter(|(key, _)| *key != HASH).collect();
+    metadata.sort();
+    let text = format!("{} {metadata:?}", fingerprint(tensors));
+    blake3::hash(text.as_bytes()).to_hex().to_string()
 }
 
 /// Reads a safetensors file of f32 tensors: the tensors and the header's metadata.
@@ -177,7 +194,12 @@ pub fn read_safetensors(path: &Path) -> Result<(Vec<NamedTensor>, HashMap<String
             values: from_bytes(view.data()),
         });
     }
-    Ok((tensors, header.metadata().clone().unwrap_or_default()))
+    let metadata = header.metadata().clone().unwrap_or_default();
+    // Files of earlier versions have none.
+    if metadata.get(HASH).is_some_and(|written| *written != hash(&tensors, &metadata)) {
+        return Err(unreadable("its values are not those that were written".to_owned()));
+    }
+    Ok((tensors, metadata))
 }
 
 fn to_bytes(values: &[f32]) -> Vec<u8> {

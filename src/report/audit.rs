@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageEncoder as _};
 
+use super::on_one_line;
 use super::summary::percent;
 use crate::data::audit::{Audit, Group};
 use crate::data::cache::Dataset;
@@ -40,7 +41,7 @@ pub fn words(audit: &Audit, doubts: Option<&[Doubt]>) -> String {
     let mut text = format!("Source          {}\nImages          {}\n", audit.source, audit.images);
     let _ = writeln!(text, "Broken          {}", audit.broken.len());
     for broken in audit.broken.iter().take(NAMED) {
-        let _ = writeln!(text, "  {}: {}", broken.name, broken.reason);
+        let _ = writeln!(text, "  {}: {}", on_one_line(&broken.name), broken.reason);
     }
     let _ = writeln!(
         text,
@@ -69,14 +70,18 @@ pub fn words(audit: &Audit, doubts: Option<&[Doubt]>) -> String {
     );
     let _ = writeln!(text, "Odd             {} images are tiny, squeezed, blank or dark", audit.odd.len());
     for odd in audit.odd.iter().take(NAMED) {
-        let _ = writeln!(text, "  {}: {}", odd.name, odd.reason);
+        let _ = writeln!(text, "  {}: {}", on_one_line(&odd.name), odd.reason);
     }
     if let Some(doubts) = doubts {
         let _ = writeln!(text, "Doubted labels  {} (by runs that were not trained on the image)", doubts.len());
         for doubt in doubts.iter().take(NAMED) {
             let (label, runs) = (&audit.classes[doubt.label], doubt.runs);
-            let _ =
-                writeln!(text, "  {}: labelled {label}, believed {:.3} by {runs} runs", doubt.name, doubt.probability);
+            let _ = writeln!(
+                text,
+                "  {}: labelled {label}, believed {:.3} by {runs} runs",
+                on_one_line(&doubt.name),
+                doubt.probability
+            );
         }
     }
     text
@@ -106,7 +111,7 @@ fn contradicting(audit: &Audit) -> impl Iterator<Item = &Group> {
 
 fn counted(group: &Group, classes: &[String; 2]) -> String {
     let count = |class: usize| group.labels.iter().filter(|&&label| label == class).count();
-    let names: Vec<&str> = group.names.iter().take(3).map(String::as_str).collect();
+    let names: Vec<_> = group.names.iter().take(3).map(|name| on_one_line(name)).collect();
     let more = if group.names.len() > 3 { " ..." } else { "" };
     format!("{} {}, {} {}: {}{more}", count(0), classes[0], count(1), classes[1], names.join(", "))
 }

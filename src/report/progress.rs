@@ -6,7 +6,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::summary::epoch_line;
-use super::tell;
+use super::{on_one_line, tell};
 use crate::events::{DataSummary, Event, Line, Started};
 use crate::schedule::Job;
 use crate::schedule::coordinator::{Observer, Stopping};
@@ -74,7 +74,7 @@ impl ProgressView {
         if !data.broken.is_empty() {
             self.say(&format!("warning: {} images cannot be used and are left out:", data.broken.len()));
             for (name, reason) in data.broken.iter().take(NAMED) {
-                self.say(&format!("  {name}: {reason}"));
+                self.say(&format!("  {}: {reason}", on_one_line(name)));
             }
             if data.broken.len() > NAMED {
                 self.say(&format!("  and {} more; `emo-runner data describe` lists all", data.broken.len() - NAMED));
@@ -111,16 +111,14 @@ impl Observer for ProgressView {
             }
             Event::Progress(progress) => {
                 let left = progress.steps - progress.step.min(progress.steps);
-                let done = (progress.epoch - 1) * progress.steps + progress.step;
-                let share = progress.loss.is_finite() && progress.images_per_second > 0.0;
-                let eta = if share { self.eta(progress.steps, left, progress.epochs - progress.epoch) } else { None };
+                let done = progress.steps_done();
+                let epochs_left = progress.epochs.saturating_sub(progress.epoch);
+                let eta = self.eta(progress.steps, left, epochs_left).filter(|_| progress.images_per_second > 0.0);
                 let message = format!(
-                    "epoch {}/{}  loss {:.4}  accuracy {:.3}  {:.0} images/s{}",
+                    "epoch {}/{}  {}{}",
                     progress.epoch,
                     progress.epochs,
-                    progress.loss,
-                    progress.accuracy,
-                    progress.images_per_second,
+                    progress.figures(),
                     eta.map(|eta| format!("  ETA {}", super::summary::duration(eta.as_secs_f64()))).unwrap_or_default()
                 );
                 self.show(done, progress.steps * progress.epochs, "steps", message);

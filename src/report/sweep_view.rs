@@ -237,14 +237,16 @@ impl Observer for SweepView {
             }
             Event::Progress(progress) => {
                 let all = (progress.epochs * progress.steps).max(1);
-                let done = (progress.epoch - 1) * progress.steps + progress.step;
+                let done = progress.steps_done();
                 self.shares.insert(job.number, done as f64 / all as f64);
                 let bar = self.worker(job);
                 bar.set_length(all as u64);
                 bar.set_position(done as u64);
                 bar.set_message(format!(
-                    "{title}  epoch {}/{}  loss {:.4}  accuracy {:.3}  {:.0} images/s",
-                    progress.epoch, progress.epochs, progress.loss, progress.accuracy, progress.images_per_second
+                    "{title}  epoch {}/{}  {}",
+                    progress.epoch,
+                    progress.epochs,
+                    progress.figures()
                 ));
             }
             Event::Epoch(epoch) => {

@@ -129,6 +129,20 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
+impl StoreError {
+    /// The same with the name of the store.
+    fn of(self, path: &Path) -> Self {
+        let named = |reason: String| format!("{}: {reason}", path.display());
+        match self {
+            Self::Damaged(reason) => Self::Damaged(named(reason)),
+            Self::Busy(reason) => Self::Busy(named(reason)),
+            Self::ReadOnly(reason) => Self::ReadOnly(named(reason)),
+            Self::Disk(reason) => Self::Disk(named(reason)),
+            other => other,
+        }
+    }
+}
+
 /// An open store.
 #[derive(Debug)]
 pub struct Store {
@@ -159,7 +173,7 @@ impl Store {
         // Two programs that make the same store at once take turns. Where folders cannot be locked, they are alone.
         let folder = path.parent().and_then(|folder| std::fs::File::open(folder).ok());
         let _turn = folder.map(|folder| folder.lock().map(|()| folder));
-        prepare(&mut connection, path)?;
+        prepare(&mut connection, path).map_err(|error| error.of(path))?;
         Ok(Self { connection })
     }
 
@@ -176,8 +190,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::Missing`] when there is none; else as [`Store::open`].
     pub fn open_existing(path: &Path) -> Result<Self, StoreError> {
-        if !path.exists() {
-            return Err(StoreError::Missing { path: path.to_owned() });
+        match path.try_exists() {
+            Ok(true) => {}
+            Ok(false) => return Err(StoreError::Missing { path: path.to_owned() }),
+            Err(error) => return Err(StoreError::Open { path: path.to_owned(), reason: error.to_string() }),
         }
         match Self::open(path) {
             Err(StoreError::ReadOnly(reason)) => Self::open_unchanging(path).ok_or(StoreError::ReadOnly(reason)),
@@ -216,13 +232,24 @@ impl Store {
         Ok(schema_version(&connection)?)
     }
 
+    /// Writes a copy under a name of its own beside the store; returns that name.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn copy_aside(&self, path: &Path) -> Result<PathBuf, StoreError> {
+        let copy = free_name(path, "before-rebuild");
+        match back_up(&self.connection, &copy) {
+            Ok(()) => Ok(copy),
+            Err(reason) => Err(StoreError::Disk(format!("{}: {reason}", copy.display()))),
+        }
+    }
+
     /// Gives a damaged store another name, with what SQLite keeps beside it; returns that name.
     ///
     /// # Errors
     /// When the folder cannot be written.
     pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
-        let free = |number: &usize| !beside(path, &format!(".damaged-{number}")).exists();
-        let aside = beside(path, &format!(".damaged-{}", (1..).find(free).unwrap_or_default()));
+        let aside = free_name(path, "damaged");
         for ending in ["-wal", "-shm", ""] {
             match std::fs::rename(beside(path, ending), beside(&aside, ending)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -290,6 +317,12 @@ fn back_up(connection: &Connection, copy: &Path) -> Result<(), String> {
         .execute("VACUUM INTO ?1", [part.to_string_lossy()])
         .map_err(|error| error.to_string())
         .and_then(|_| std::fs::rename(&part, copy).map_err(|error| error.to_string()))
+}
+
+/// `emo.db.damaged-1`, or a higher number.
+fn free_name(path: &Path, what: &str) -> PathBuf {
+    let name = |number: usize| beside(path, &format!(".{what}-{number}"));
+    (1..).map(name).find(|name| !name.exists()).unwrap_or_else(|| name(0))
 }
 
 /// `emo.db` and an ending.

@@ -315,6 +315,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoSuchRun`] or [`StoreError::Ambiguous`].
     pub fn resolve(&self, run: &str) -> Result<String, StoreError> {
+        if run.is_empty() {
+            return Err(StoreError::NoSuchRun(String::new()));
+        }
         let exact = "SELECT id FROM runs WHERE id = ?1";
         if let Some(id) = self.connection.query_row(exact, [run], |row| row.get(0)).optional()? {
             return Ok(id);

@@ -126,11 +126,20 @@ pub struct Lock {
     _file: File,
 }
 
-/// Writes a file whole or not at all: temporary file in the same folder, fsync, rename, fsync of the folder.
+/// Writes a file whole or not at all: temporary file in the same folder, fsync, rename, fsync of the folder. A link is followed; a
+/// device or a pipe is written to as it is.
 ///
 /// # Errors
 /// When the disk is full or the folder cannot be written.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if let Ok(there) = fs::metadata(path) {
+        if !there.is_file() && !there.is_dir() {
+            return OpenOptions::new().write(true).open(path)?.write_all(bytes);
+        }
+        if fs::symlink_metadata(path).is_ok_and(|link| link.is_symlink()) {
+            return write_atomically(&path.canonicalize()?, bytes);
+        }
+    }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let temporary = folder.join(format!(".{name}.{}.tmp", std::process::id()));

@@ -43,18 +43,34 @@ pub struct Stepped {
 impl<B: AutodiffBackend<InnerBackend: Kernels> + Kernels> Learner<B> {
     /// A step on images `[batch, height, width, 3]`; `None` once an earlier step has failed.
     pub fn step(&mut self, images: Tensor<B::InnerBackend, 4>, settings: StepSettings) -> Option<Stepped> {
-        let StepSettings { labels, class_weights, dropout, learning_rate } = settings;
         let network = self.network.take()?;
-        let logits = network.forward(Tensor::from_inner(images), Some(dropout));
+        let logits = network.forward(Tensor::from_inner(images), Some(settings.dropout));
         let values: Vec<f32> = logits.clone().inner().into_data().convert::<f32>().into_vec().unwrap_or_default();
-        let loss = weighted_loss_f64(&values, labels, class_weights);
-        if !loss.is_finite() {
-            return Some(Stepped { loss, logits: values });
+        let loss = weighted_loss_f64(&values, settings.labels, settings.class_weights);
+        if loss.is_finite() {
+            self.network = Some(self.updated(network, logits, settings));
         }
-        let gradients = weighted_loss(logits, labels, class_weights).backward();
-        let gradients = GradientsParams::from_grads(gradients, &network);
-        self.network = Some(self.optimizer.step(network, gradients, learning_rate));
         Some(Stepped { loss, logits: values })
+    }
+
+    /// The same step without a look at what came out, so that a device need not wait for the host: the logits before the update,
+    /// `[batch]`, still on the device. Whoever reads them must look whether they are finite; if not, the network is lost.
+    pub fn step_ahead(
+        &mut self,
+        images: Tensor<B::InnerBackend, 4>,
+        settings: StepSettings,
+    ) -> Option<Tensor<B::InnerBackend, 1>> {
+        let network = self.network.take()?;
+        let logits = network.forward(Tensor::from_inner(images), Some(settings.dropout));
+        let unread = logits.clone().inner();
+        self.network = Some(self.updated(network, logits, settings));
+        Some(unread)
+    }
+
+    fn updated(&mut self, network: Network<B>, logits: Tensor<B, 1>, settings: StepSettings) -> Network<B> {
+        let gradients = weighted_loss(logits, settings.labels, settings.class_weights).backward();
+        let gradients = GradientsParams::from_grads(gradients, &network);
+        self.optimizer.step(network, gradients, settings.learning_rate)
     }
 }
 
@@ -70,7 +86,8 @@ fn weighted_loss<B: AutodiffBackend>(logits: Tensor<B, 1>, labels: &[bool], weig
     (losses * Tensor::from_data(TensorData::new(weights, [length]), &device)).mean()
 }
 
-fn weighted_loss_f64(logits: &[f32], labels: &[bool], weights: [f64; 2]) -> f64 {
+/// The same of logits on the host.
+pub(super) fn weighted_loss_f64(logits: &[f32], labels: &[bool], weights: [f64; 2]) -> f64 {
     let losses = logits.iter().zip(labels);
     let sum: f64 = losses
         .map(|(&logit, &label)| weights[usize::from(label)] * binary_cross_entropy_f64(f64::from(logit), label))

@@ -13,6 +13,7 @@ pub mod loss;
 pub mod optimizer;
 pub mod predict;
 pub mod probe;
+pub mod resident;
 pub mod training;
 pub mod worker;
 

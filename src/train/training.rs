@@ -4,15 +4,17 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use burn::module::AutodiffModule;
+use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use thiserror::Error;
 
-use super::checkpoint::{self, CheckpointError, Place};
+use super::checkpoint::{self, CheckpointError, Place, Running};
 use super::folder::RunFolder;
 use super::interrupt::Interrupt;
-use super::learner::{Learner, StepSettings, Stepped};
+use super::learner::{Learner, StepSettings, Stepped, weighted_loss_f64};
 use super::loss::{binary_cross_entropy_f64, probability};
 use super::optimizer::Optimizer;
+use super::resident::Resident;
 use crate::config::{ClassWeights, EarlyStopping, Experiment, Monitor, Schedule};
 use crate::data::batches::{Augmentation, Batches};
 use crate::data::cache::Dataset;
@@ -38,6 +40,8 @@ pub struct Training<'a, B: AutodiffBackend> {
     pub split: &'a Split,
     /// Where the computation happens.
     pub device: B::Device,
+    /// The images, where they lie on the device: then batches are made there, and nothing is read back before an epoch is over.
+    pub resident: Option<Resident<B::InnerBackend>>,
     /// Where the run keeps its files.
     pub folder: &'a RunFolder,
     /// Threads that prepare batches.
@@ -85,6 +89,9 @@ pub enum TrainError {
     /// The state cannot be saved or taken up.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The GPU.
+    #[error("The device failed: {0}. The same command goes on from the last checkpoint.")]
+    Device(String),
     /// The event file.
     #[error("The event file of the run cannot be written: {0}. Free some space or choose another results folder.")]
     Events(#[from] std::io::Error),
@@ -160,7 +167,7 @@ impl<B: AutodiffBackend<InnerBackend: Kernels> + Kernels> Training<'_, B> {
         }
         let Some(network) = state.learner.network.as_ref().map(|network| network.valid()) else { return Ok(None) };
         let (part, indices) = self.held_out();
-        let Some(logits) = self.logits(&network, indices) else {
+        let Some(logits) = self.logits(&network, indices)? else {
             return self.stop(state, before, started).map(Some);
         };
         let labels = self.labels(indices);
@@ -210,34 +217,55 @@ impl<B: AutodiffBackend<InnerBackend: Kernels> + Kernels> Training<'_, B> {
 
     /// The steps of an epoch that are not done yet.
     fn train_epoch(&self, state: &mut State<B>, events: &mut Writer, epoch: usize) -> ControlFlow<Stop> {
-        let seed = self.experiment.seed();
         let mut order = self.split.train.clone();
-        Stream::new(seed, Purpose::Shuffle, epoch as u64, 0).shuffle(&mut order);
-        let augment = self.experiment.augment();
-        let ranges = Augmentation { ranges: augment, seed, epoch: epoch as u64 };
-        let batches = Batches {
+        Stream::new(self.experiment.seed(), Purpose::Shuffle, epoch as u64, 0).shuffle(&mut order);
+        let batches = self.batches(&order, Some(epoch));
+        match &self.resident {
+            Some(resident) => self.train_ahead(resident, &batches, state, events, epoch),
+            None => self.train_in_step(&batches, state, events, epoch),
+        }
+    }
+
+    /// Batches of images, varied if an epoch of training is named.
+    fn batches<'a>(&'a self, order: &'a [usize], epoch: Option<usize>) -> Batches<'a> {
+        let ranges = self.experiment.augment();
+        let varied = epoch.filter(|_| !ranges.is_identity());
+        Batches {
             dataset: self.dataset,
-            order: &order,
+            order,
             batch_size: self.experiment.train().batch_size(),
-            augmentation: (!augment.is_identity()).then_some(ranges),
+            augmentation: varied.map(|epoch| Augmentation {
+                ranges,
+                seed: self.experiment.seed(),
+                epoch: epoch as u64,
+            }),
             threads: self.threads,
-        };
-        let steps = batches.steps();
+        }
+    }
+
+    /// What the steps of an epoch share, and the dropout of one of them.
+    fn settings<'a>(&self, labels: &'a [bool], class_weights: [f64; 2], epoch: usize, step: usize) -> StepSettings<'a> {
+        let dropout = DropoutKey { seed: self.experiment.seed(), epoch: epoch as u64, step: step as u64 };
+        StepSettings { labels, class_weights, dropout, learning_rate: self.learning_rate(epoch) }
+    }
+
+    /// Batches from threads of the host; the loss is looked at before each update.
+    fn train_in_step(
+        &self,
+        batches: &Batches<'_>,
+        state: &mut State<B>,
+        events: &mut Writer,
+        epoch: usize,
+    ) -> ControlFlow<Stop> {
         let class_weights = self.class_weights();
-        let learning_rate = self.learning_rate(epoch);
         let mut clock = Instant::now();
-        let mut last_progress = Instant::now();
+        let mut progress = ProgressClock::new(epoch, batches.steps());
         batches.for_each(state.place.current.steps, |batch| {
             if self.interrupt.is_raised() {
                 return ControlFlow::Break(Stop::Interrupted);
             }
             let images = images_tensor::<B::InnerBackend>(batch.pixels, self.dataset.size(), &self.device);
-            let settings = StepSettings {
-                labels: &batch.labels,
-                class_weights,
-                dropout: DropoutKey { seed, epoch: epoch as u64, step: batch.step as u64 },
-                learning_rate,
-            };
+            let settings = self.settings(&batch.labels, class_weights, epoch, batch.step);
             let Some(Stepped { loss, logits }) = state.learner.step(images.clone(), settings) else {
                 return ControlFlow::Break(Stop::Interrupted);
             };
@@ -245,28 +273,79 @@ impl<B: AutodiffBackend<InnerBackend: Kernels> + Kernels> Training<'_, B> {
                 return ControlFlow::Break(Stop::Diverged { step: batch.step, loss });
             }
             let current = &mut state.place.current;
-            current.steps = batch.step + 1;
-            current.images += logits.len();
-            current.loss += loss * logits.len() as f64;
-            current.correct += correct(&logits, &batch.labels);
+            current.add(batch.step, loss, &logits, &batch.labels);
             current.seconds += clock.elapsed().as_secs_f64();
             clock = Instant::now();
-            if last_progress.elapsed() >= PROGRESS_EVERY {
-                last_progress = Instant::now();
-                if let Err(error) = events.write(Event::Progress(Progress {
-                    epoch: epoch + 1,
-                    epochs: self.experiment.train().epochs(),
-                    step: current.steps,
-                    steps,
-                    loss: current.mean_loss(),
-                    accuracy: current.accuracy(),
-                    images_per_second: current.images_per_second(),
-                })) {
-                    return ControlFlow::Break(Stop::Failed(error.into()));
-                }
-            }
+            progress.tell(self.experiment, events, current.steps, Some(current), current.images_per_second())?;
             ControlFlow::Continue(reclaim(images))
         })
+    }
+
+    /// Batches made on the device, which is never waited for: losses are read when the epoch is over, or when asked to stop.
+    fn train_ahead(
+        &self,
+        resident: &Resident<B::InnerBackend>,
+        batches: &Batches<'_>,
+        state: &mut State<B>,
+        events: &mut Writer,
+        epoch: usize,
+    ) -> ControlFlow<Stop> {
+        let class_weights = self.class_weights();
+        let clock = Instant::now();
+        let mut progress = ProgressClock::new(epoch, batches.steps());
+        let mut unread = Vec::new();
+        let mut images = 0;
+        for step in state.place.current.steps..batches.steps() {
+            if self.interrupt.is_raised() {
+                self.read(state, unread, class_weights, clock)?;
+                return ControlFlow::Break(Stop::Interrupted);
+            }
+            let chosen = batches.images(step);
+            let variation = batches.variation(chosen);
+            let batch =
+                resident.batch(chosen, variation.as_deref().map(|drawn| (drawn, self.experiment.augment().fill())));
+            let labels = self.labels(chosen);
+            let Some(logits) = state.learner.step_ahead(batch, self.settings(&labels, class_weights, epoch, step))
+            else {
+                return ControlFlow::Break(Stop::Interrupted);
+            };
+            unread.push(Unread { step, labels, logits });
+            images += chosen.len();
+            let speed = images as f64 / clock.elapsed().as_secs_f64().max(1e-9);
+            progress.tell(self.experiment, events, step + 1, None, speed)?;
+        }
+        self.read(state, unread, class_weights, clock)
+    }
+
+    /// Takes the outcome of steps that nobody has looked at yet. The first loss that is not finite ends the run.
+    fn read(
+        &self,
+        state: &mut State<B>,
+        unread: Vec<Unread<B::InnerBackend>>,
+        class_weights: [f64; 2],
+        clock: Instant,
+    ) -> ControlFlow<Stop> {
+        if unread.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        let (steps, logits): (Vec<_>, Vec<_>) =
+            unread.into_iter().map(|unread| ((unread.step, unread.labels), unread.logits)).unzip();
+        let logits = match read_logits(logits) {
+            Ok(logits) => logits,
+            Err(reason) => return ControlFlow::Break(Stop::Failed(TrainError::Device(reason))),
+        };
+        let mut rest = logits.as_slice();
+        for (step, labels) in steps {
+            let (logits, after) = rest.split_at(labels.len());
+            rest = after;
+            let loss = weighted_loss_f64(logits, &labels, class_weights);
+            if !loss.is_finite() {
+                return ControlFlow::Break(Stop::Diverged { step, loss });
+            }
+            state.place.current.add(step, loss, logits, &labels);
+        }
+        state.place.current.seconds += clock.elapsed().as_secs_f64();
+        ControlFlow::Continue(())
     }
 
     /// Weight of each class in the loss; balanced is images / (2 x images of the class), as scikit-learn has it.
@@ -309,14 +388,26 @@ impl<B: AutodiffBackend<InnerBackend: Kernels> + Kernels> Training<'_, B> {
     }
 
     /// Logits of images without augmentation and dropout; `None` when asked to stop.
-    pub fn logits(&self, network: &Network<B::InnerBackend>, indices: &[usize]) -> Option<Vec<f64>> {
-        let batches = Batches {
-            dataset: self.dataset,
-            order: indices,
-            batch_size: self.experiment.train().batch_size(),
-            augmentation: None,
-            threads: self.threads,
-        };
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn logits(
+        &self,
+        network: &Network<B::InnerBackend>,
+        indices: &[usize],
+    ) -> Result<Option<Vec<f64>>, TrainError> {
+        let batches = self.batches(indices, None);
+        let mut logits = Vec::with_capacity(indices.len());
+        if let Some(resident) = &self.resident {
+            for step in 0..batches.steps() {
+                if self.interrupt.is_raised() {
+                    return Ok(None);
+                }
+                logits.push(network.forward(resident.batch(batches.images(step), None), None));
+            }
+            let values = if logits.is_empty() { Ok(Vec::new()) } else { read_logits(logits) };
+            return values.map(|values| Some(values.into_iter().map(f64::from).collect())).map_err(TrainError::Device);
+        }
         let mut logits = Vec::with_capacity(indices.len());
         let flow = batches.for_each(0, |batch| {
             if self.interrupt.is_raised() {
@@ -327,12 +418,61 @@ impl<B: AutodiffBackend<InnerBackend: Kernels> + Kernels> Training<'_, B> {
             logits.extend(values.into_vec::<f32>().unwrap_or_default().into_iter().map(f64::from));
             ControlFlow::Continue(reclaim(images))
         });
-        flow.is_continue().then_some(logits)
+        Ok(flow.is_continue().then_some(logits))
     }
 }
 
-fn correct(logits: &[f32], labels: &[bool]) -> usize {
-    logits.iter().zip(labels).filter(|&(&logit, &label)| (logit >= 0.0) == label).count()
+/// A step whose outcome is still on the device.
+struct Unread<B: Backend> {
+    step: usize,
+    labels: Vec<bool>,
+    logits: Tensor<B, 1>,
+}
+
+/// Waits for the device, once for all of them.
+fn read_logits<B: Backend>(logits: Vec<Tensor<B, 1>>) -> Result<Vec<f32>, String> {
+    let data = Tensor::cat(logits, 0).try_into_data().map_err(|error| format!("{error:?}"))?;
+    data.convert::<f32>().into_vec().map_err(|error| format!("{error:?}"))
+}
+
+/// When the eye was last told where training stands.
+struct ProgressClock {
+    last: Instant,
+    epoch: usize,
+    steps: usize,
+}
+
+impl ProgressClock {
+    fn new(epoch: usize, steps: usize) -> Self {
+        Self { last: Instant::now(), epoch, steps }
+    }
+
+    fn tell(
+        &mut self,
+        experiment: &Experiment,
+        events: &mut Writer,
+        step: usize,
+        score: Option<&Running>,
+        images_per_second: f64,
+    ) -> ControlFlow<Stop> {
+        if self.last.elapsed() < PROGRESS_EVERY {
+            return ControlFlow::Continue(());
+        }
+        self.last = Instant::now();
+        let progress = Progress {
+            epoch: self.epoch + 1,
+            epochs: experiment.train().epochs(),
+            step,
+            steps: self.steps,
+            loss: score.map(Running::mean_loss),
+            accuracy: score.map(Running::accuracy),
+            images_per_second,
+        };
+        match events.write(Event::Progress(progress)) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(Stop::Failed(error.into())),
+        }
+    }
 }
 
 fn score(logits: &[f64], labels: &[bool]) -> Score {

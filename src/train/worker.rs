@@ -300,6 +300,7 @@ impl Run<'_> {
             dataset: self.dataset,
             split: self.split,
             device: B::Device::default(),
+            resident: None,
             folder: self.folder,
             threads: self.spec.threads,
             interrupt: self.interrupt,
@@ -311,10 +312,10 @@ impl Run<'_> {
         match outcome {
             Outcome::Trained { network, place, stopped_early } => {
                 let started = Instant::now();
-                let Some(logits) = training.logits(&network, &self.split.test) else {
+                let Some(logits) = training.logits(&network, &self.split.test)? else {
                     return Ok(interrupted(place.history.len(), 0));
                 };
-                let Some(validation) = training.logits(&network, &self.split.validation) else {
+                let Some(validation) = training.logits(&network, &self.split.validation)? else {
                     return Ok(interrupted(place.history.len(), 0));
                 };
                 let mut completed = self.evaluate(&logits, &validation, stopped_early)?;

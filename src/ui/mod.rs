@@ -102,7 +102,7 @@ pub fn serve(
     edit: bool,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), UiError> {
-    tokio::runtime::Builder::new_multi_thread().enable_io().build()?.block_on(async {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let address = SocketAddr::new(host, port);
         let listener = tokio::net::TcpListener::bind(address).await;
         let listener = listener.map_err(|reason| UiError::Listen { address, reason })?;

@@ -97,8 +97,7 @@ fn progress(site: &Site, detail: &RunDetail) -> Markup {
                 Some(Event::Progress(now)) => {
                     @let share = (done as f64 + now.step as f64 / now.steps.max(1) as f64) / epochs.max(1) as f64;
                     progress max="1" value=(format!("{share:.4}")) aria-label="Training" {}
-                    p.faint { "Epoch " (now.epoch) ", step " (now.step) " of " (now.steps) ": loss " (format!("{:.4}", now.loss))
-                        ", accuracy " (percent(now.accuracy)) ", " (format!("{:.0}", now.images_per_second)) " images/s" }
+                    p.faint { "Epoch " (now.epoch) ", step " (now.step) " of " (now.steps) ": " (now.figures()) }
                 }
                 Some(Event::Decoding { done, total }) => {
                     progress max=(total) value=(done) aria-label="Reading images" {}

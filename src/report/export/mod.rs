@@ -15,6 +15,7 @@ pub use onnx::onnx;
 pub use table::{csv, json, parquet};
 pub use tensorboard::tensorboard;
 
+use crate::model::weights::read_safetensors;
 use crate::store::{Predictions, RunDetail};
 use crate::train::folder::RunFolder;
 
@@ -71,6 +72,17 @@ impl ExportError {
     fn library(format: &'static str, error: impl std::fmt::Display) -> Self {
         Self::Library { format, reason: error.to_string() }
     }
+}
+
+/// A copy of a run's weights, once they are found whole.
+///
+/// # Errors
+/// When they are missing or damaged, or the file cannot be written.
+pub fn safetensors(run: &Exported, path: PathBuf) -> Result<PathBuf, ExportError> {
+    let weights = run.folder.model();
+    read_safetensors(&weights)?;
+    let bytes = std::fs::read(&weights).map_err(|error| ExportError::File { path: weights, error })?;
+    write(path, &bytes)
 }
 
 /// Writes a file, making its folder.
