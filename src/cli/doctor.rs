@@ -10,8 +10,9 @@ use super::exit::Failure;
 use super::{Global, open, print, print_json};
 use crate::config::BackendKind;
 use crate::store::Store;
-use crate::train::backend;
+use crate::train::backend::{self, Place};
 use crate::train::environment::{cpu_features, host};
+use crate::train::gpu::{Gpu, gpus};
 
 /// Set in the process that tries a backend for the doctor: a driver may crash, and must not take the doctor along.
 pub const PROBE: &str = "EMO_RUNNER_PROBE";
@@ -25,6 +26,7 @@ struct Findings {
     cores: usize,
     memory_bytes: Option<u64>,
     backends: Vec<(String, String)>,
+    gpus: Vec<String>,
     store: String,
     cache: String,
 }
@@ -46,6 +48,9 @@ pub fn run(global: &Global) -> Result<(), Failure> {
     for (name, finding) in &findings.backends {
         text += &format!("{name:8} {finding}\n");
     }
+    for gpu in &findings.gpus {
+        text += &format!("GPU      {gpu}\n");
+    }
     text += &format!("Store    {}\nCache    {}\n", findings.store, findings.cache);
     print(&text)
 }
@@ -61,6 +66,7 @@ fn examine(global: &Global) -> Findings {
         cores: open::threads(None),
         memory_bytes: memory(),
         backends: backends.map(|kind| (kind.to_string(), backend_finding(kind))).to_vec(),
+        gpus: gpus().iter().map(gpu_finding).collect(),
         store: store_finding(results.store()),
         cache: cache_finding(&results.cache()),
     }
@@ -68,7 +74,7 @@ fn examine(global: &Global) -> Findings {
 
 /// Tries a backend in a process of its own.
 fn backend_finding(kind: BackendKind) -> String {
-    if let Err(error) = backend::check(kind) {
+    if let Err(error) = backend::check(kind, None, Place::Here) {
         return error.to_string();
     }
     let probe = std::env::current_exe().and_then(|program| {
@@ -83,6 +89,18 @@ fn backend_finding(kind: BackendKind) -> String {
         }
         Err(error) => format!("could not be tried: {error}"),
     }
+}
+
+fn gpu_finding(gpu: &Gpu) -> String {
+    format!(
+        "{}: {}, compute capability {}, {} of memory, {} free, driver {}",
+        gpu.index,
+        gpu.name,
+        gpu.capability,
+        bytes(gpu.memory),
+        bytes(gpu.free),
+        gpu.driver
+    )
 }
 
 fn probe(name: &str) -> Result<(), Failure> {

@@ -9,11 +9,12 @@ use crate::model::shapes::shapes;
 use crate::schedule::reconcile::settle;
 use crate::schedule::{Queue, Results, RunOutcome};
 use crate::store::{Store, StoreError};
-use crate::train::backend;
+use crate::train::backend::{self, Place};
 
 /// Loads an experiment file and checks all that can be checked without its data.
 pub fn experiment(path: &Path, overrides: &[String]) -> Result<Experiment, Failure> {
     let Loaded { experiment, document } = load(path, overrides)?;
+    let experiment = backend::settled(experiment, Place::Here);
     if let Err(error) = shapes(experiment.model(), experiment.data().image_size()) {
         let message = error.to_string().trim_end_matches('.').to_owned();
         return Err(document.problem("data.image_size", message, Some(error.help())).into());
@@ -23,7 +24,7 @@ pub fn experiment(path: &Path, overrides: &[String]) -> Result<Experiment, Failu
 
 /// Refuses a backend that this build or machine does not have, before anything is decoded.
 pub fn usable_backend(experiment: &Experiment) -> Result<(), Failure> {
-    backend::check(experiment.backend()).map_err(|error| Failure::new(USAGE, error))
+    backend::check(experiment.backend(), experiment.device(), Place::Here).map_err(|error| Failure::new(USAGE, error))
 }
 
 /// The store with nothing left "running" whose worker is gone.

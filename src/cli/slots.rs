@@ -4,8 +4,8 @@ use super::open;
 use crate::config::parse_size;
 use crate::schedule::Job;
 use crate::schedule::coordinator::Limits;
+use crate::schedule::devices::devices;
 use crate::schedule::estimate::{Estimator, available_memory};
-use crate::schedule::local::devices;
 use crate::schedule::plan::{Plan, Planner};
 use crate::schedule::queue::{Queue, Terms};
 use crate::store::{Store, StoreError};
@@ -54,24 +54,28 @@ pub fn prepare(
     let cores = open::threads(None);
     let memory = args.memory.or_else(available_memory);
     let asked = args.threads.map(usize::from);
-    let terms = Terms { estimator, known, threads: asked.unwrap_or(1), memory, force };
+    let devices = devices();
+    let gpu_memory = devices.iter().filter_map(|device| device.memory).max();
+    let terms = Terms { estimator, known, threads: asked.unwrap_or(1), memory, gpu_memory, force };
     let mut queue = Queue::new(plan, planner, terms);
     let jobs = match args.jobs {
         Jobs::Number(jobs) => jobs,
-        Jobs::Auto => automatic(&queue, cores, asked.unwrap_or(1), memory),
+        Jobs::Auto => automatic(&queue, cores, asked.unwrap_or(1), memory, devices.len()),
     };
     let threads = asked.unwrap_or((cores / jobs).max(1));
     queue.set_threads(threads);
-    Ok((queue, Limits { jobs, memory, devices: devices(), ..Limits::one_run(threads) }))
+    Ok((queue, Limits { jobs, memory, devices, ..Limits::one_run(threads) }))
 }
 
 /// As many runs as there are cores for, memory for the largest of them, and GPUs where they need one.
-fn automatic(queue: &Queue, cores: usize, threads: usize, memory: Option<u64>) -> usize {
+fn automatic(queue: &Queue, cores: usize, threads: usize, memory: Option<u64>, gpus: usize) -> usize {
     let waiting = queue.waiting().count() + queue.to_come();
     let largest = queue.waiting().map(|job| job.memory).max().unwrap_or(0).max(1);
     let by_memory = memory.map_or(usize::MAX, |memory| (memory / largest).max(1) as usize);
     let all_on_gpu = waiting > 0 && queue.waiting().all(Job::needs_gpu);
-    let by_gpu = if all_on_gpu { devices().len().max(1) } else { usize::MAX };
+    // As many as share a GPU where each takes the least share of all.
+    let least = queue.waiting().map(|job| job.claim.share).fold(1.0, f64::min);
+    let by_gpu = if all_on_gpu { gpus.max(1) * (1.0 / least + 1e-9) as usize } else { usize::MAX };
     (cores / threads).max(1).min(by_memory).min(by_gpu).min(waiting.max(1))
 }
 

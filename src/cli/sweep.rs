@@ -22,6 +22,7 @@ use crate::schedule::queue::Queue;
 use crate::schedule::reconcile::settle;
 use crate::schedule::{Job, RunOutcome};
 use crate::store::Store;
+use crate::train::backend::Place;
 
 /// Runs that a plan on a terminal lists one by one.
 const LISTED: usize = 60;
@@ -73,7 +74,8 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let results = global.results();
     let settings = args.cluster.settings(global, args.slots);
     let files = load_all(&expand(&args.paths)?, &args.overrides)?;
-    let planner = Planner::new(results.cache());
+    let place = if args.cluster.is_used() { Place::Elsewhere } else { Place::Here };
+    let planner = Planner::new(results.cache()).at(place);
     let plan = planner.plan(files)?;
     if args.dry_run {
         let store = if results.store().exists() { Some(Store::open_existing(results.store())?) } else { None };
@@ -142,11 +144,12 @@ fn objective(queue: &Queue) -> Objective {
 /// What was refused or cannot be read, found before anything ran.
 fn refused(queue: &Queue) -> impl Iterator<Item = String> {
     queue.jobs().iter().filter_map(|job| match job.outcome.as_ref()? {
-        RunOutcome::TooLarge { needs, limit } => Some(format!(
-            "refused      {}: it needs about {} of memory and may have {}; use a smaller train.batch_size or --memory",
+        RunOutcome::TooLarge { needs, limit, of } => Some(format!(
+            "refused      {}: it needs about {} of {of} and may have {}; use a smaller train.batch_size{}",
             job.title(),
             size(*needs),
-            size(*limit)
+            size(*limit),
+            if *of == "memory" { " or --memory" } else { "" }
         )),
         RunOutcome::Failed { message, .. } => Some(format!("failed       {}: {message}", job.title())),
         _ => None,

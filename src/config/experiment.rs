@@ -7,6 +7,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::backend::Backend;
 use super::kinds::{
     Activation, BackendKind, ClassWeights, Fill, Initializer, Interpolation, Monitor, OptimizerKind, Padding, Schedule,
 };
@@ -32,9 +33,9 @@ pub struct Experiment {
     #[serde(default = "seed")]
     #[schemars(range(min = 0, max = 9_223_372_036_854_775_807_i64))]
     pub(super) seed: u64,
-    /// Where the computation happens.
+    /// Where the computation happens: cpu, cuda (an NVIDIA GPU, cuda:1 a certain one), auto (a GPU where there is one), or ndarray.
     #[serde(default)]
-    pub(super) backend: BackendKind,
+    pub(super) backend: Backend,
     /// The images.
     pub(super) data: Data,
     /// Which images are trained on, which tested on.
@@ -329,7 +330,7 @@ impl Default for EarlyStopping {
 }
 
 /// What a job of a cluster is to have. On one machine, `sweep` divides cores, memory and GPUs itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub struct Resources {
@@ -344,6 +345,10 @@ pub struct Resources {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 64))]
     pub(super) gpus: Option<usize>,
+    /// Share of a GPU that the run needs on one machine: with 0.25, four such runs work on one GPU at the same time. Left out: 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
+    pub(super) gpu_share: Option<f64>,
     /// Longest time, such as "2h"; the run is told to save before it is up. Left out: `slurm.time` of emo-runner.toml, else the
     /// partition's.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -386,7 +391,7 @@ getters!(Experiment {
     description: &str = |s| &s.description;
     tags: &[String] = |s| &s.tags;
     seed: u64 = |s| s.seed;
-    backend: BackendKind = |s| s.backend;
+    backend: BackendKind = |s| s.backend.kind;
     data: &Data = |s| &s.data;
     split: &Split = |s| &s.split;
     augment: &Augment = |s| &s.augment;
@@ -398,6 +403,7 @@ getters!(Experiment {
 getters!(Resources {
     cpus: Option<usize> = |s| s.cpus;
     gpus: Option<usize> = |s| s.gpus;
+    gpu_share: f64 = |s| s.gpu_share.unwrap_or(1.0);
 });
 
 getters!(Data {
@@ -466,6 +472,20 @@ impl Augment {
 }
 
 impl Experiment {
+    /// The GPU that `backend` names, as in `cuda:1`.
+    pub fn device(&self) -> Option<usize> {
+        self.backend.device
+    }
+
+    /// The same on a backend that `auto` stands for.
+    #[must_use]
+    pub fn on(mut self, kind: BackendKind) -> Self {
+        if self.backend.kind == BackendKind::Auto {
+            self.backend.kind = kind;
+        }
+        self
+    }
+
     /// The resolved file: every key with its value, paths absolute. It loads again to an equal experiment.
     pub fn to_toml(&self) -> String {
         // Strings, numbers and tables of them always have a TOML form.
@@ -495,6 +515,8 @@ impl Experiment {
                 section.remove(key);
             }
         }
+        // Which of several GPUs does it is no part of what is done.
+        value["backend"] = serde_json::json!(self.backend.kind);
         value.to_string()
     }
 

@@ -28,6 +28,8 @@ words!(
         /// The CPU, burn's flex backend.
         #[default]
         Cpu = "cpu",
+        /// An NVIDIA GPU where this build and machine have one, else the CPU.
+        Auto = "auto",
         /// An NVIDIA GPU; needs a build with the feature `cuda`.
         Cuda = "cuda",
         /// The CPU, burn's ndarray backend: slower, for comparison; needs a build with the feature `ndarray`.

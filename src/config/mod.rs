@@ -5,6 +5,7 @@
 //! where each key stands, [`error`] shows problems there.
 
 mod axes;
+mod backend;
 mod check;
 mod document;
 mod error;
@@ -19,6 +20,7 @@ mod sweep_file;
 mod units;
 
 pub use axes::{Dimension, Point, Scale, Words, word};
+pub use backend::Backend;
 pub use document::Document;
 pub use error::{ConfigError, Problem};
 pub use experiment::{Augment, Data, EarlyStopping, Experiment, ImageSize, Model, Resources, Split, Train};

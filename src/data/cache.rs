@@ -288,6 +288,7 @@ impl Cache<'_> {
         let writer = PixelWriter::create(&part, self.shape).map_err(failed)?;
         let index = work.decode_all(&writer, failed)?;
         writer.finish(&index, &path).map_err(failed)?;
+        drop(index);
         PixelFile::open(&path, self.shape).map(|file| (file, false)).map_err(|error| {
             failed(io::Error::new(io::ErrorKind::InvalidData, format!("it reads back differently ({error:?})")))
         })

@@ -11,7 +11,7 @@
 //! 2 GiB as many evenly spread images as come to 2 GiB, which takes less than a second.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -80,16 +80,16 @@ impl Shape {
         PAGE + self.slots * self.image
     }
 
-    fn header(&self, index: &[u8]) -> Vec<u8> {
+    fn header(&self, index_length: u64, index_hash: blake3::Hash) -> Vec<u8> {
         let mut header = Vec::with_capacity(PAGE as usize);
         header.extend_from_slice(MAGIC);
         header.extend_from_slice(&VERSION.to_le_bytes());
         header.extend_from_slice(&[0; 4]);
-        for number in [self.slots, self.image, self.end_of_pixels(), index.len() as u64] {
+        for number in [self.slots, self.image, self.end_of_pixels(), index_length] {
             header.extend_from_slice(&number.to_le_bytes());
         }
         header.extend_from_slice(self.key.as_bytes());
-        header.extend_from_slice(blake3::hash(index).as_bytes());
+        header.extend_from_slice(index_hash.as_bytes());
         header.extend_from_slice(blake3::hash(&header).as_bytes());
         header.resize(PAGE as usize, 0);
         header
@@ -121,16 +121,41 @@ impl PixelWriter {
 
     /// Completes the file and gives it its name.
     pub(super) fn finish(mut self, index: &Index, path: &Path) -> io::Result<()> {
-        let index = serde_json::to_vec(index)?;
         let end = self.shape.end_of_pixels();
-        self.file.set_len(end + index.len() as u64)?;
-        self.file.write_all_at(&index, end)?;
-        self.file.write_all_at(&self.shape.header(&index), 0)?;
+        self.file.set_len(end)?;
+        // Piece by piece: of very many images it is long.
+        let mut out = IndexWriter { file: &self.file, at: end, hasher: blake3::Hasher::new() };
+        let mut pieces = BufWriter::with_capacity(1 << 16, &mut out);
+        serde_json::to_writer(&mut pieces, index)?;
+        pieces.flush()?;
+        drop(pieces);
+        let header = self.shape.header(out.at - end, out.hasher.finalize());
+        self.file.write_all_at(&header, 0)?;
         self.file.sync_all()?;
         fs::rename(&self.path, path)?;
         self.finished = true;
         // Without this the new name, not the data, may be lost in a power cut.
         File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    }
+}
+
+/// Writes behind the pixels, and hashes what it writes.
+struct IndexWriter<'a> {
+    file: &'a File,
+    at: u64,
+    hasher: blake3::Hasher,
+}
+
+impl Write for IndexWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write_all_at(bytes, self.at)?;
+        self.hasher.update(bytes);
+        self.at += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -224,7 +249,7 @@ fn read_index(bytes: &[u8], shape: Shape) -> Result<Index, &'static str> {
         return Err("its header is damaged");
     }
     let index = bytes.get(end..).ok_or("it is cut off")?;
-    if *header != shape.header(index)[..] {
+    if *header != shape.header(index.len() as u64, blake3::hash(index))[..] {
         return Err("it is cut off, of another version or of other data, or its index is damaged");
     }
     let index: Index = serde_json::from_slice(index).map_err(|_| "its index cannot be read")?;

@@ -11,7 +11,7 @@ pub fn images_tensor<B: Backend>(pixels: Vec<f32>, size: ImageSize, device: &B::
     Tensor::from_data(TensorData::new(pixels, [images, size.height, size.width, 3]), device)
 }
 
-/// The pixels' memory back, when the tensor lives on the CPU and nothing else holds it: no copy then.
-pub fn reclaim<B: Backend>(images: Tensor<B, 4>) -> Option<Vec<f32>> {
-    images.into_data().into_vec().ok()
+/// The pixels' memory back, where `on_host` says that the backend keeps tensors there and nothing else holds this one: no copy then.
+pub fn reclaim<B: Backend>(images: Tensor<B, 4>, on_host: bool) -> Option<Vec<f32>> {
+    if on_host { images.into_data().into_vec().ok() } else { None }
 }

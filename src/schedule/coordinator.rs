@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use super::attempt::{Attempt, Look, Why};
+use super::devices::{Claim, Device, place};
 use super::identity::point_key;
 use super::launcher::{Ending, Launcher, Needs, Order, WorkerId};
 use super::local::LocalLauncher;
@@ -33,8 +34,8 @@ pub struct Limits {
     pub threads: usize,
     /// Bytes of memory that all may take together, by estimate; `None`: not limited.
     pub memory: Option<u64>,
-    /// GPUs, as `CUDA_VISIBLE_DEVICES` names them; a run that needs one has it for itself.
-    pub devices: Vec<String>,
+    /// GPUs of this machine.
+    pub devices: Vec<Device>,
     /// Time that an attempt may take.
     pub timeout: Option<Duration>,
     /// Time that a worker may be silent.
@@ -66,7 +67,7 @@ pub enum OnInterrupt {
 }
 
 impl Limits {
-    /// One run with `threads` threads, for as long as it takes.
+    /// One run with `threads` threads, for as long as it takes, on whichever GPU if it needs one.
     pub fn one_run(threads: usize) -> Self {
         Self {
             jobs: 1,
@@ -113,6 +114,8 @@ pub enum RunOutcome {
         needs: u64,
         /// Bytes that it may have.
         limit: u64,
+        /// Of what: `memory` or `GPU memory`.
+        of: &'static str,
     },
     /// It failed.
     Failed {
@@ -520,15 +523,17 @@ impl Coordinator {
         }
         let taken = limits.memory.map_or(0, |_| ours().map(|attempt| queue.job(attempt.job).memory).sum());
         let free_memory = limits.memory.map(|limit| limit.saturating_sub(taken));
-        let free = |device: &usize| !ours().any(|attempt| attempt.device == Some(*device));
-        let device = (0..limits.devices.len()).find(free);
+        let on_gpus = ours().filter(|attempt| attempt.device.is_some());
+        let working: Vec<Claim> =
+            on_gpus.map(|attempt| Claim { device: attempt.device, ..queue.job(attempt.job).claim }).collect();
+        let device = |job: &Job| place(&limits.devices, &working, job.claim);
         let fits = |job: &Job| {
             let small = taken == 0 || free_memory.is_none_or(|free| job.memory <= free);
-            small && (!job.needs_gpu() || device.is_some() || limits.devices.is_empty())
+            small && (!job.needs_gpu() || limits.devices.is_empty() || device(job).is_some())
         };
         let number = queue.take(fits)?;
-        let device = device.filter(|_| queue.job(number).needs_gpu());
-        Some((number, device))
+        let job = queue.job(number);
+        Some((number, if job.needs_gpu() { device(job) } else { None }))
     }
 
     /// Makes a job ready to be begun, or finds it done, in other hands, or with a worker of an earlier coordinator.
@@ -589,7 +594,9 @@ impl Coordinator {
             return Ok(None);
         }
         attempt.device = device;
-        let device = device.map(|device| limits.devices[device].clone());
+        let named =
+            queue.job(number).claim.device.filter(|_| limits.devices.is_empty()).map(|device| device.to_string());
+        let device = device.map(|device| limits.devices[device].name.clone()).or(named);
         let order = Order { folder: attempt.folder.clone(), needs, device };
         Ok(Some((attempt, order)))
     }

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use crate::config::{Experiment, parse};
+use crate::config::{BackendKind, Experiment, parse};
 use crate::model::fold::products_of_a_step;
 use crate::model::shapes::{Shapes, shapes};
 use crate::store::Measured;
 use crate::train::environment::kibibytes;
+use crate::train::gpu::memory_need;
 
 /// Finished runs that an estimate is corrected by.
 pub const SAMPLE: usize = 50;
@@ -21,13 +22,17 @@ pub struct Cost {
     work: f64,
     /// Bytes of memory.
     memory: f64,
+    /// Bytes of a GPU's memory; `None` for runs that need no GPU.
+    gpu_memory: Option<u64>,
 }
 
 /// The cost of an experiment on a data set of `images` images, computed by `threads` threads.
 pub fn cost(experiment: &Experiment, images: usize, threads: usize) -> Cost {
     let size = experiment.data().image_size();
     let input = (size.height * size.width * 3) as f64;
-    let Ok(shapes) = shapes(experiment.model(), size) else { return Cost { work: 0.0, memory: BASE } };
+    let Ok(shapes) = shapes(experiment.model(), size) else {
+        return Cost { work: 0.0, memory: BASE, gpu_memory: None };
+    };
     let values: usize = shapes.layers.iter().map(|layer| layer.output.iter().product::<usize>()).sum();
     let values = values as f64;
     let train = experiment.train();
@@ -36,7 +41,9 @@ pub fn cost(experiment: &Experiment, images: usize, threads: usize) -> Cost {
     // Values, their gradients and one more buffer; batches prepared ahead; weights, gradient, moments, checkpoint.
     let batch = train.batch_size().min(images.max(1)) as f64;
     let memory = BASE + 4.0 * (batch * (3.0 * values + (threads + 4) as f64 * input) + 6.0 * shapes.parameters as f64);
-    Cost { work, memory }
+    let on_gpu = (experiment.backend() == BackendKind::Cuda).then(|| memory_need(experiment, images)).flatten();
+    let gpu_memory = on_gpu.map(|need| need.training.saturating_add(need.images));
+    Cost { work, memory, gpu_memory }
 }
 
 /// Multiply-adds of a training step for one image.
@@ -50,8 +57,10 @@ fn products_of_an_image(experiment: &Experiment, shapes: &Shapes) -> f64 {
 /// Corrects costs by experience.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Estimator {
-    /// Seconds of one thread for a multiply-add; `None` before any run is finished.
+    /// Seconds of one thread for a multiply-add; `None` before any run on a CPU is finished.
     seconds_per_product: Option<f64>,
+    /// Seconds of a GPU for one; `None` before any run on a GPU is finished.
+    gpu_seconds_per_product: Option<f64>,
     /// Measured memory as a share of the estimate.
     memory_share: f64,
 }
@@ -59,24 +68,27 @@ pub struct Estimator {
 impl Estimator {
     /// From what finished runs needed: the median of each ratio.
     pub fn new(finished: &[Measured]) -> Self {
-        let (mut times, mut memories) = (Vec::new(), Vec::new());
+        let (mut times, mut gpu_times, mut memories) = (Vec::new(), Vec::new(), Vec::new());
         for run in finished {
             let Ok(loaded) = parse(&run.experiment, Path::new("experiment.toml"), &[]) else { continue };
             let cost = cost(&loaded.experiment, run.images, run.threads);
             if cost.work > 0.0 && run.images > 0 {
-                times.push(run.seconds * run.threads as f64 / cost.work);
+                match cost.gpu_memory {
+                    Some(_) => gpu_times.push(run.seconds / cost.work),
+                    None => times.push(run.seconds * run.threads as f64 / cost.work),
+                }
             }
             if let Some(peak) = run.peak_memory {
                 memories.push(peak as f64 / cost.memory);
             }
         }
         let memory_share = median(memories).unwrap_or(1.0).clamp(0.1, 10.0);
-        Self { seconds_per_product: median(times), memory_share }
+        Self { seconds_per_product: median(times), gpu_seconds_per_product: median(gpu_times), memory_share }
     }
 
     /// Whether it can tell times.
     pub fn has_times(&self) -> bool {
-        self.seconds_per_product.is_some()
+        self.seconds_per_product.is_some() || self.gpu_seconds_per_product.is_some()
     }
 
     /// The same, with the seconds that one image takes in a training step of an experiment on `threads` threads.
@@ -85,11 +97,18 @@ impl Estimator {
         let shapes = shapes(experiment.model(), experiment.data().image_size()).ok();
         let products =
             shapes.map(|shapes| products_of_an_image(experiment, &shapes)).filter(|&products| products > 0.0);
-        Self { seconds_per_product: products.map(|products| seconds_per_image * threads as f64 / products), ..self }
+        let seconds = products.map(|products| seconds_per_image / products);
+        if experiment.backend() == BackendKind::Cuda {
+            return Self { gpu_seconds_per_product: seconds, ..self };
+        }
+        Self { seconds_per_product: seconds.map(|seconds| seconds * threads as f64), ..self }
     }
 
     /// Seconds of a run on `threads` threads, if there is experience.
     pub fn seconds(&self, cost: Cost, threads: usize) -> Option<f64> {
+        if cost.gpu_memory.is_some() {
+            return self.gpu_seconds_per_product.map(|seconds| seconds * cost.work);
+        }
         self.seconds_per_product.map(|seconds| seconds * cost.work / threads as f64)
     }
 
@@ -100,6 +119,11 @@ impl Estimator {
 }
 
 impl Cost {
+    /// Bytes of a GPU's memory; 0 for runs that need no GPU.
+    pub fn gpu_memory(&self) -> u64 {
+        self.gpu_memory.unwrap_or(0)
+    }
+
     /// For putting the longest run first.
     pub fn work(&self) -> f64 {
         self.work

@@ -105,7 +105,8 @@ fn spawn(order: &Order) -> io::Result<Child> {
     let log = OpenOptions::new().create(true).append(true).open(order.folder.log())?;
     let mut command = Command::new(std::env::current_exe()?);
     if let Some(device) = &order.device {
-        command.env("CUDA_VISIBLE_DEVICES", device);
+        // The driver's own order is by speed; everybody else counts along the bus.
+        command.env("CUDA_VISIBLE_DEVICES", device).env("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
     }
     command
         .arg("worker")
@@ -140,13 +141,4 @@ pub fn allocator_settings() -> String {
         Ok(set) if !set.is_empty() => format!("{KEEP_MEMORY}:{set}"),
         _ => KEEP_MEMORY.to_owned(),
     }
-}
-
-/// GPUs as `CUDA_VISIBLE_DEVICES` names them: what the user allows, else all that the driver has.
-pub fn devices() -> Vec<String> {
-    if let Ok(allowed) = std::env::var("CUDA_VISIBLE_DEVICES") {
-        return allowed.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
-    }
-    let exists = |number: &usize| std::path::Path::new(&format!("/dev/nvidia{number}")).exists();
-    (0..64).filter(exists).map(|number| number.to_string()).collect()
 }

@@ -3,6 +3,7 @@
 
 pub mod attempt;
 pub mod coordinator;
+pub mod devices;
 pub mod estimate;
 pub mod identity;
 pub mod launcher;

@@ -14,7 +14,7 @@ use super::search;
 use crate::config::{ConfigError, Experiment, Point, SearchMethod, Source, SweepFile, Words, load_sweep};
 use crate::data::source::OpenSource;
 use crate::model::shapes::shapes;
-use crate::train::backend::{self, BackendError};
+use crate::train::backend::{self, BackendError, Place};
 
 /// Runs of one sweep at most.
 const MOST_RUNS: usize = 1_000_000;
@@ -134,13 +134,20 @@ type Surveyed = Result<(Arc<str>, usize), String>;
 #[derive(Debug)]
 pub struct Planner {
     cache: PathBuf,
+    place: Place,
     sources: Mutex<HashMap<(String, [String; 2]), Surveyed>>,
 }
 
 impl Planner {
     /// `cache` is the folder in which hashes of files are remembered.
     pub fn new(cache: PathBuf) -> Self {
-        Self { cache, sources: Mutex::default() }
+        Self { cache, place: Place::Here, sources: Mutex::default() }
+    }
+
+    /// The same for runs that are to work at a place.
+    #[must_use]
+    pub fn at(self, place: Place) -> Self {
+        Self { place, ..self }
     }
 
     /// The plan of some files.
@@ -149,8 +156,8 @@ impl Planner {
     /// [`PlanError`], with the mistakes of all files. Data that cannot be read fail only the runs that need them.
     pub fn plan(&self, files: Vec<SweepFile>) -> Result<Plan, PlanError> {
         let files: Vec<Arc<SweepFile>> = files.into_iter().map(Arc::new).collect();
-        let mut runs = wanted(&files)?;
-        check_backends(&files, &runs)?;
+        let mut runs = wanted(&files, self.place)?;
+        check_backends(&files, &runs, self.place)?;
         runs.retain(|run| !by_results(&files[run.study]));
         // Hashing files works in parallel itself, so it is done before, and not within, the parallel loop.
         runs.iter().for_each(|run| drop(self.survey(&run.experiment)));
@@ -169,7 +176,7 @@ impl Planner {
         trial: usize,
         point: &Point,
     ) -> Result<Vec<PlannedRun>, ConfigError> {
-        let runs = experiments(study, file, trial, point)?;
+        let runs = experiments(study, file, trial, point, self.place)?;
         Ok(runs.into_iter().map(|run| self.identify(run)).collect())
     }
 
@@ -201,14 +208,14 @@ struct Wanted {
 }
 
 /// The runs of all files, as far as they are known beforehand.
-fn wanted(files: &[Arc<SweepFile>]) -> Result<Vec<Wanted>, PlanError> {
+fn wanted(files: &[Arc<SweepFile>], place: Place) -> Result<Vec<Wanted>, PlanError> {
     let mut points = Vec::new();
     for (study, file) in files.iter().enumerate() {
         points.extend((0..known_points(file)?).map(|trial| (study, trial)));
     }
     let made: Vec<Result<Vec<Wanted>, ConfigError>> = points
         .par_iter()
-        .map(|&(study, trial)| experiments(study, &files[study], trial, &first_point(&files[study], trial)))
+        .map(|&(study, trial)| experiments(study, &files[study], trial, &first_point(&files[study], trial), place))
         .collect();
     let (mut runs, mut errors) = (Vec::new(), Vec::new());
     for made in made {
@@ -226,7 +233,7 @@ fn wanted(files: &[Arc<SweepFile>]) -> Result<Vec<Wanted>, PlanError> {
 /// [`PlanError::Config`] or [`PlanError::TooMany`].
 pub fn check(file: SweepFile) -> Result<usize, PlanError> {
     let file = Arc::new(file);
-    wanted(std::slice::from_ref(&file))?;
+    wanted(std::slice::from_ref(&file), Place::Here)?;
     Ok(file.points().unwrap_or(usize::MAX).saturating_mul(file.repeats()).saturating_mul(file.folds().len()))
 }
 
@@ -241,13 +248,19 @@ pub fn sample(file: &SweepFile) -> Result<Experiment, PlanError> {
 }
 
 /// Every repeat and every fold of a point.
-fn experiments(study: usize, file: &SweepFile, trial: usize, point: &Point) -> Result<Vec<Wanted>, ConfigError> {
+fn experiments(
+    study: usize,
+    file: &SweepFile,
+    trial: usize,
+    point: &Point,
+    place: Place,
+) -> Result<Vec<Wanted>, ConfigError> {
     let folds = file.folds();
     let words = Words(point).to_string();
     let mut runs = Vec::with_capacity(file.repeats() * folds.len());
     for repeat in 0..file.repeats() {
         for &fold in &folds {
-            let experiment = file.experiment(point, repeat, fold)?;
+            let experiment = backend::settled(file.experiment(point, repeat, fold)?, place);
             fits(file, &experiment, point)?;
             let (point, repeated) = (words.clone(), file.repeats() > 1);
             runs.push(Wanted { study, trial, point, repeated, experiment: Arc::new(experiment) });
@@ -294,14 +307,14 @@ fn fits(file: &SweepFile, experiment: &Experiment, point: &Point) -> Result<(), 
     Err(file.problem("data.image_size", message, Some(error.help()), point))
 }
 
-fn check_backends(files: &[Arc<SweepFile>], runs: &[Wanted]) -> Result<(), PlanError> {
+fn check_backends(files: &[Arc<SweepFile>], runs: &[Wanted], place: Place) -> Result<(), PlanError> {
     let mut checked = Vec::new();
     for run in runs {
-        let kind = run.experiment.backend();
-        if !checked.contains(&kind) {
+        let wanted = (run.experiment.backend(), run.experiment.device());
+        if !checked.contains(&wanted) {
             let file = || files[run.study].path().to_owned();
-            backend::check(kind).map_err(|error| PlanError::Backend { file: file(), error })?;
-            checked.push(kind);
+            backend::check(wanted.0, wanted.1, place).map_err(|error| PlanError::Backend { file: file(), error })?;
+            checked.push(wanted);
         }
     }
     Ok(())

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::coordinator::RunOutcome;
+use super::devices::Claim;
 use super::estimate::{Estimator, cost};
 use super::identity::run_key;
 use super::plan::{Identity, Plan, PlannedPoint, PlannedRun, Planner, by_results};
@@ -21,6 +22,8 @@ pub struct Job {
     pub run: PlannedRun,
     /// Bytes of memory that it will need, by estimate.
     pub memory: u64,
+    /// What it takes of a GPU, if it needs one.
+    pub claim: Claim,
     /// Seconds that it will take, by estimate, if there is experience.
     pub seconds: Option<f64>,
     /// For the order: longest first.
@@ -61,7 +64,7 @@ impl Job {
         title(self.run.experiment.name(), &self.run.label())
     }
 
-    /// Whether it needs a GPU of its own.
+    /// Whether it needs a GPU.
     pub fn needs_gpu(&self) -> bool {
         self.run.experiment.backend() == BackendKind::Cuda
     }
@@ -83,6 +86,8 @@ pub struct Terms {
     pub threads: usize,
     /// Bytes that all runs together may take; `None`: unknown, not limited.
     pub memory: Option<u64>,
+    /// Bytes of the largest GPU; `None`: unknown, not limited.
+    pub gpu_memory: Option<u64>,
     /// Do completed runs again.
     pub force: bool,
 }
@@ -169,7 +174,7 @@ impl Queue {
         };
         let plan = Plan { files: Vec::new(), runs: vec![run], points: BTreeMap::new() };
         let (estimator, known) = (Estimator::new(&[]), HashMap::new());
-        let terms = Terms { estimator, known, threads, memory: None, force };
+        let terms = Terms { estimator, known, threads, memory: None, gpu_memory: None, force };
         Self::new(plan, Planner::new(PathBuf::new()), terms)
     }
 
@@ -222,7 +227,11 @@ impl Queue {
         let known = run.identity.as_ref().ok().and_then(|identity| self.terms.known.get(&identity.run_key)).cloned();
         let outcome = match (&run.identity, self.terms.memory) {
             (Err(message), _) => Some(RunOutcome::unreadable(message)),
-            (Ok(_), Some(limit)) if memory > limit => Some(RunOutcome::TooLarge { needs: memory, limit }),
+            (Ok(_), Some(limit)) if memory > limit => Some(RunOutcome::TooLarge { needs: memory, limit, of: "memory" }),
+            (Ok(_), _) if cost.gpu_memory() > self.terms.gpu_memory.unwrap_or(u64::MAX) => {
+                let limit = self.terms.gpu_memory.unwrap_or(u64::MAX);
+                Some(RunOutcome::TooLarge { needs: cost.gpu_memory(), limit, of: "GPU memory" })
+            }
             _ => known.as_ref().and_then(|known| self.done_already(run.study, known)),
         };
         if outcome.is_none() {
@@ -230,10 +239,16 @@ impl Queue {
         }
         let seconds = self.terms.estimator.seconds(cost, threads);
         let (force, id) = (self.terms.force, known.map(|known| known.id));
+        let claim = Claim {
+            device: run.experiment.device(),
+            share: run.experiment.resources().gpu_share(),
+            memory: cost.gpu_memory(),
+        };
         self.jobs.push(Job {
             number,
             run,
             memory,
+            claim,
             seconds,
             work: cost.work(),
             force,

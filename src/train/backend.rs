@@ -3,7 +3,8 @@
 use burn::backend::{Autodiff, Flex};
 use thiserror::Error;
 
-use crate::config::BackendKind;
+use super::gpu;
+use crate::config::{BackendKind, Experiment};
 
 /// The CPU backend with gradients.
 pub type Cpu = Autodiff<Flex>;
@@ -38,30 +39,54 @@ pub enum BackendError {
 /// Whether this build has a backend.
 pub fn is_built(backend: BackendKind) -> bool {
     match backend {
-        BackendKind::Cpu => true,
+        BackendKind::Cpu | BackendKind::Auto => true,
         BackendKind::Ndarray => cfg!(feature = "ndarray"),
         BackendKind::Cuda => cfg!(feature = "cuda"),
     }
 }
 
-/// Whether this build and machine can use a backend, as far as can be told without starting it.
+/// Where runs are to work.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Place {
+    /// On this machine.
+    #[default]
+    Here,
+    /// On nodes of a cluster, which have GPUs though this machine need not.
+    Elsewhere,
+}
+
+/// Whether this build and machine can use a backend, and the GPU of it that is named, as far as can be told without starting it.
 ///
 /// # Errors
 /// [`BackendError`] says what is missing.
-pub fn check(backend: BackendKind) -> Result<(), BackendError> {
+pub fn check(backend: BackendKind, device: Option<usize>, place: Place) -> Result<(), BackendError> {
     if !is_built(backend) {
         return Err(BackendError::NotBuilt(backend));
     }
-    match (backend, missing_nvidia_driver()) {
-        (BackendKind::Cuda, Some(reason)) => Err(BackendError::NotUsable { backend, reason }),
-        _ => Ok(()),
+    if backend != BackendKind::Cuda || place == Place::Elsewhere {
+        return Ok(());
     }
+    let reason = gpu::missing().or_else(|| {
+        let gpus = gpu::gpus().len();
+        device
+            .filter(|&device| gpus > 0 && device >= gpus)
+            .map(|device| format!("there is no GPU {device}: the driver has {gpus}, counted from 0"))
+    });
+    reason.map_or(Ok(()), |reason| Err(BackendError::NotUsable { backend, reason }))
 }
 
-/// Why there is no NVIDIA GPU to use, told from what the kernel driver shows, without loading its library.
-pub fn missing_nvidia_driver() -> Option<String> {
-    let present = ["/dev/nvidiactl", "/dev/dxg"].iter().any(|path| std::path::Path::new(path).exists());
-    (!present).then(|| "no NVIDIA driver is loaded (there is no /dev/nvidiactl)".to_owned())
+/// An experiment with what `backend = "auto"` stands for: a GPU where build and machine have one, or where the job of a cluster is to
+/// have one.
+pub fn settled(experiment: Experiment, place: Place) -> Experiment {
+    if experiment.backend() != BackendKind::Auto {
+        return experiment;
+    }
+    let gpu = check(BackendKind::Cuda, None, place).is_ok()
+        && match place {
+            Place::Here => !gpu::gpus().is_empty(),
+            Place::Elsewhere => experiment.resources().gpus().is_some_and(|gpus| gpus > 0),
+        };
+    experiment.on(if gpu { BackendKind::Cuda } else { BackendKind::Cpu })
 }
 
 /// Starts a backend and multiplies two small matrices on it: the proof that it works.
@@ -69,9 +94,9 @@ pub fn missing_nvidia_driver() -> Option<String> {
 /// # Errors
 /// What went wrong, as far as it did not end the process.
 pub fn probe(backend: BackendKind) -> Result<String, BackendError> {
-    check(backend)?;
+    check(backend, None, Place::Here)?;
     match backend {
-        BackendKind::Cpu => Ok(multiply::<Flex>()),
+        BackendKind::Cpu | BackendKind::Auto => Ok(multiply::<Flex>()),
         #[cfg(feature = "ndarray")]
         BackendKind::Ndarray => Ok(multiply::<burn::backend::NdArray>()),
         #[cfg(feature = "cuda")]

@@ -34,7 +34,7 @@ pub fn host() -> String {
 /// Circumstances of an attempt that starts now in this process.
 pub fn environment(backend: BackendKind, spec: &RunSpec) -> Environment {
     let framework = match backend {
-        BackendKind::Cpu => "burn 0.21.0 flex",
+        BackendKind::Cpu | BackendKind::Auto => "burn 0.21.0 flex",
         BackendKind::Ndarray => "burn 0.21.0 ndarray",
         BackendKind::Cuda => "burn 0.21.0 cuda",
     };

@@ -27,6 +27,11 @@ impl Interrupt {
         Ok(flag)
     }
 
+    /// Asks to stop, as a signal does.
+    pub fn raise(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
     /// Whether somebody asked to stop.
     pub fn is_raised(&self) -> bool {
         self.stop.load(Ordering::Relaxed) || self.time_is_up()

@@ -7,6 +7,7 @@ pub mod backend;
 pub mod checkpoint;
 pub mod environment;
 pub mod folder;
+pub mod gpu;
 pub mod interrupt;
 pub mod learner;
 pub mod loss;

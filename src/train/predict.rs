@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::backend::AutodiffBackend;
 use thiserror::Error;
 
-use super::backend::{self, BackendError};
+use super::backend::{self, BackendError, Place};
 use super::loss::probability;
 use crate::config::{BackendKind, Experiment, Fill, ImageSize, Interpolation};
 use crate::data::augment::{Parameters, warp};
@@ -52,9 +52,9 @@ impl Classifier {
     /// # Errors
     /// [`PredictError`].
     pub fn load(experiment: Experiment, weights: &Path) -> Result<Self, PredictError> {
-        backend::check(experiment.backend())?;
+        backend::check(experiment.backend(), None, Place::Here)?;
         let infer = match experiment.backend() {
-            BackendKind::Cpu => network::<backend::Cpu>(&experiment, weights)?,
+            BackendKind::Cpu | BackendKind::Auto => network::<backend::Cpu>(&experiment, weights)?,
             #[cfg(feature = "ndarray")]
             BackendKind::Ndarray => network::<backend::NdArray>(&experiment, weights)?,
             #[cfg(feature = "cuda")]

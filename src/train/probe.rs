@@ -20,7 +20,7 @@ const IMAGES: usize = 16;
 /// `None` where the backend is not in this build or the network does not fit the images.
 pub fn seconds_per_image(experiment: &Experiment) -> Option<f64> {
     match experiment.backend() {
-        BackendKind::Cpu => timed::<backend::Cpu>(experiment),
+        BackendKind::Cpu | BackendKind::Auto => timed::<backend::Cpu>(experiment),
         #[cfg(feature = "ndarray")]
         BackendKind::Ndarray => timed::<backend::NdArray>(experiment),
         #[cfg(feature = "cuda")]

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use super::checkpoint::{self, CheckpointError, Place, Running};
 use super::folder::RunFolder;
+use super::gpu;
 use super::interrupt::Interrupt;
 use super::learner::{Learner, StepSettings, Stepped, weighted_loss_f64};
 use super::loss::{binary_cross_entropy_f64, probability};
@@ -277,7 +278,7 @@ impl<B: AutodiffBackend<InnerBackend: Kernels> + Kernels> Training<'_, B> {
             current.seconds += clock.elapsed().as_secs_f64();
             clock = Instant::now();
             progress.tell(self.experiment, events, current.steps, Some(current), current.images_per_second())?;
-            ControlFlow::Continue(reclaim(images))
+            ControlFlow::Continue(reclaim(images, B::InnerBackend::ON_HOST))
         })
     }
 
@@ -310,6 +311,9 @@ impl<B: AutodiffBackend<InnerBackend: Kernels> + Kernels> Training<'_, B> {
                 return ControlFlow::Break(Stop::Interrupted);
             };
             unread.push(Unread { step, labels, logits });
+            if let Some(failure) = gpu::failure() {
+                return ControlFlow::Break(Stop::Failed(TrainError::Device(failure)));
+            }
             images += chosen.len();
             let speed = images as f64 / clock.elapsed().as_secs_f64().max(1e-9);
             progress.tell(self.experiment, events, step + 1, None, speed)?;
@@ -416,7 +420,7 @@ impl<B: AutodiffBackend<InnerBackend: Kernels> + Kernels> Training<'_, B> {
             let images = images_tensor::<B::InnerBackend>(batch.pixels, self.dataset.size(), &self.device);
             let values = network.forward(images.clone(), None).into_data().convert::<f32>();
             logits.extend(values.into_vec::<f32>().unwrap_or_default().into_iter().map(f64::from));
-            ControlFlow::Continue(reclaim(images))
+            ControlFlow::Continue(reclaim(images, B::InnerBackend::ON_HOST))
         });
         Ok(flow.is_continue().then_some(logits))
     }
@@ -431,7 +435,12 @@ struct Unread<B: Backend> {
 
 /// Waits for the device, once for all of them.
 fn read_logits<B: Backend>(logits: Vec<Tensor<B, 1>>) -> Result<Vec<f32>, String> {
-    let data = Tensor::cat(logits, 0).try_into_data().map_err(|error| format!("{error:?}"))?;
+    let data = Tensor::cat(logits, 0).try_into_data();
+    // What went wrong first says more than that nothing came back.
+    let data = data.map_err(|error| gpu::failure().unwrap_or_else(|| format!("{error:?}")))?;
+    if let Some(failure) = gpu::failure() {
+        return Err(failure);
+    }
     data.convert::<f32>().into_vec().map_err(|error| format!("{error:?}"))
 }
 

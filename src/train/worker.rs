@@ -12,11 +12,13 @@ use std::time::{Duration, Instant};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use thiserror::Error;
 
-use super::backend::{self, BackendError};
+use super::backend::{self, BackendError, Place};
 use super::environment::{environment, peak_memory};
 use super::folder::{Lock, RunFolder, RunSpec, write_atomically};
+use super::gpu;
 use super::interrupt::Interrupt;
 use super::loss::probability;
+use super::resident::Resident;
 use super::training::{Outcome, TrainError, Training};
 use crate::config::{BackendKind, ConfigError, Experiment, load};
 use crate::data::cache::Dataset;
@@ -69,6 +71,11 @@ enum RunError {
     Evaluate(#[from] EvaluateError),
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    #[error(
+        "The run needs about {needs} MiB of GPU memory, and {name} has {free} MiB free. Use a smaller train.batch_size or \
+         data.image_size, or wait until others are done."
+    )]
+    GpuMemory { needs: u64, free: u64, name: String },
     #[error("A file of the run cannot be written: {0}. Free some space or choose another results folder.")]
     Io(#[from] io::Error),
 }
@@ -161,7 +168,7 @@ fn attempt(
     interrupt: &Interrupt,
     events: &Mutex<Writer>,
 ) -> Result<Event, RunError> {
-    let experiment = load(&folder.experiment(), &[])?.experiment;
+    let experiment = backend::settled(load(&folder.experiment(), &[])?.experiment, Place::Here);
     let lines = crate::events::read_all(&folder.events())?;
     let attempt = 1 + lines.iter().filter(|line| matches!(line.event, Event::Started(_))).count();
     emit(
@@ -177,7 +184,7 @@ fn attempt(
         }),
     )?;
     tracing::info!(run = %spec.id, attempt, threads = spec.threads, "worker started");
-    backend::check(experiment.backend())?;
+    backend::check(experiment.backend(), None, Place::Here)?;
     let dataset = decode(&experiment, &spec.cache, events)?;
     let split = make_split(&experiment, &dataset)?;
     emit(events, Event::Data(summary(&experiment, &dataset, &split)))?;
@@ -280,7 +287,7 @@ struct Run<'a> {
 impl Run<'_> {
     fn on_backend(&self) -> Result<Event, RunError> {
         match self.experiment.backend() {
-            BackendKind::Cpu => self.train::<backend::Cpu>(),
+            BackendKind::Cpu | BackendKind::Auto => self.train::<backend::Cpu>(),
             #[cfg(feature = "ndarray")]
             BackendKind::Ndarray => self.train::<backend::NdArray>(),
             #[cfg(feature = "cuda")]
@@ -295,12 +302,13 @@ impl Run<'_> {
             shapes::shapes(self.experiment.model(), self.experiment.data().image_size()).map_err(TrainError::from)?;
         let folded = fold::describe(&fold::groups(self.experiment, &shapes.layers));
         emit(self.events, Event::Model { layers: shapes.layers, parameters: shapes.parameters, folded })?;
+        let device = B::Device::default();
         let training = Training::<B> {
             experiment: self.experiment,
             dataset: self.dataset,
             split: self.split,
-            device: B::Device::default(),
-            resident: None,
+            resident: self.resident(&device)?,
+            device,
             folder: self.folder,
             threads: self.spec.threads,
             interrupt: self.interrupt,
@@ -326,6 +334,21 @@ impl Run<'_> {
             Outcome::Diverged { epoch, step, loss } => Ok(Event::Diverged { epoch, step, loss: loss.to_string() }),
             Outcome::Interrupted { epochs_done, steps_done } => Ok(interrupted(epochs_done, steps_done)),
         }
+    }
+
+    /// The images on the GPU, if the run has one and they fit.
+    fn resident<B: Backend>(&self, device: &B::Device) -> Result<Option<Resident<B>>, RunError> {
+        let need = gpu::memory_need(self.experiment, self.dataset.len());
+        let (BackendKind::Cuda, Some(need)) = (self.experiment.backend(), need) else { return Ok(None) };
+        gpu::listen();
+        let Some(gpu) = gpu::own() else { return Ok(None) };
+        if need.training > gpu.free {
+            return Err(RunError::GpuMemory { needs: need.training >> 20, free: gpu.free >> 20, name: gpu.name });
+        }
+        // burn gives no tensor more than a quarter of a GPU.
+        let fits = need.images <= gpu.memory / 4 && need.training + need.images <= gpu.free;
+        tracing::info!(gpu = gpu.name, free = gpu.free, images = need.images, fits, "images on the GPU");
+        Ok(fits.then(|| Resident::upload(self.dataset, device)))
     }
 
     /// Metrics of the test set; the other threshold is chosen on the validation set alone.

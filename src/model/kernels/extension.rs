@@ -48,6 +48,9 @@ pub struct Moving<B: Backend> {
 
 /// A backend that the network runs on.
 pub trait Kernels: Backend {
+    /// Whether tensors lie in the host's memory, so that it can be taken back without a copy.
+    const ON_HOST: bool = false;
+
     /// Convolution with bias, then ReLU and max-pool as the window says.
     fn convolve(
         input: FloatTensor<Self>,

@@ -19,6 +19,8 @@ use super::{Convolved, Geometry, InstructionSet, Upstream, forward, input_gradie
 const ADAM_CHUNK: usize = 1 << 14;
 
 impl Kernels for Flex {
+    const ON_HOST: bool = true;
+
     fn convolve(input: FlexTensor, weights: FlexTensor, bias: FlexTensor, window: Window) -> FlexTensor {
         let geometry = geometry(&input, &weights, window);
         output(geometry, convolved(geometry, &input, &weights, &bias).values)
