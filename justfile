@@ -44,9 +44,29 @@ faults:
 fuzz CASES="60000":
     PROPTEST_CASES={{CASES}} cargo test --features ndarray --test bad_input
 
+# 100,000 pictures, a million predictions, 10,000 runs, 8 sweeps on one store, 200 readers of the page (5 minutes)
+load:
+    EMO_LOAD=full cargo test --features ndarray --test load -- --nocapture --test-threads 1
+
+# Licences, sources and versions of dependencies, and unused ones (needs cargo-deny and cargo-machete; `just deny advisories` their database)
+deny *CHECKS="licenses bans sources":
+    cargo deny --locked check {{CHECKS}}
+    cargo machete
+
+# The kernels and the memory map under AddressSanitizer, with the stable compiler's own runtime (a build of everything: 6 minutes)
+sanitize:
+    RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address cargo test --target-dir target/sanitize --target x86_64-unknown-linux-gnu \
+        --test kernels_equal_reference --test data_cache --lib
+
 # Benchmarks
 bench:
     cargo bench
+
+# The program that times training on a GPU, small enough to carry to one
+bench-gpu:
+    cargo build --release --features cuda --bench gpu
+    ls target/release/deps/gpu-* | grep -v '\.d$' | xargs ls -t | head -1 | xargs -I FILE strip -o target/gpu FILE
+    ls -l target/gpu
 
 # Keras and PyTorch on the same work, in turn (sets up their environment, about 3 GB)
 bench-peers *ARGS:

@@ -161,3 +161,16 @@ fn paths_start_at_the_file_and_in_overrides_at_the_working_directory() {
     let here = std::env::current_dir().unwrap().join("b");
     assert_eq!(source(&["data.source=b".to_owned()]), Source::Folder(here));
 }
+
+#[test]
+fn numbers_beyond_all_types_are_told_as_such() {
+    let large = "99999999999999999999";
+    for told in [
+        mistakes(&format!("seed = {large}\n[data]\nsource = \"x\""), &[]),
+        mistakes("[data]\nsource = \"x\"", &[&format!("seed={large}")]),
+    ] {
+        assert!(told.contains("the number is too large") && told.contains("9223372036854775807"), "{told}");
+    }
+    let told = mistakes("[data]\nsource = \"x\"", &["augment.zoom=1e300"]);
+    assert!(told.contains("found 1e300"), "{told}");
+}

@@ -89,7 +89,7 @@ fn write(args: &Args, runs: &[Exported]) -> Result<Vec<PathBuf>, Failure> {
             export::mlflow(runs, &args.out)?
         }
         Format::Optuna => vec![optuna(runs, out)?],
-        Format::Safetensors => each(runs, out, "safetensors", |run, file| export::safetensors(run, file))?,
+        Format::Safetensors => each(runs, out, "safetensors", export::safetensors)?,
         Format::Onnx => each(runs, out, "onnx", |run, file| export::onnx(run, &file))?,
     })
 }

@@ -90,7 +90,7 @@ impl Checker<'_> {
             },
             Some("number") => match value {
                 Value::Integer(number) => self.range(*number as f64, &number.to_string(), schema, path, "a number"),
-                Value::Float(number) => self.range(*number, &number.to_string(), schema, path, "a number"),
+                Value::Float(number) => self.range(*number, &short(*number), schema, path, "a number"),
                 other => self.wrong_type(path, &range_words(schema, "a number"), other),
             },
             Some("boolean") if !value.is_bool() => self.wrong_type(path, "true or false", value),
@@ -187,7 +187,7 @@ impl Checker<'_> {
         let found = match found {
             Value::String(text) => format!("the string \"{text}\""),
             Value::Integer(number) => format!("the integer {number}"),
-            Value::Float(number) => format!("the number {number}"),
+            Value::Float(number) => format!("the number {}", short(*number)),
             Value::Boolean(value) => format!("{value}"),
             Value::Datetime(_) => "a date".to_owned(),
             Value::Array(_) => "a list".to_owned(),
@@ -247,6 +247,12 @@ fn words(schema: &Json) -> Option<Vec<&str>> {
     let options = schema["oneOf"].as_array().map(|options| options.iter().map(|option| &option["const"]).collect());
     let options: Option<Vec<&Json>> = options.or_else(|| schema["enum"].as_array().map(|words| words.iter().collect()));
     options?.into_iter().map(Json::as_str).collect()
+}
+
+/// A number without hundreds of zeros.
+fn short(number: f64) -> String {
+    let plain = number == 0.0 || !number.is_finite() || (1e-6..1e15).contains(&number.abs());
+    if plain { number.to_string() } else { format!("{number:e}") }
 }
 
 fn list_words(schema: &Json) -> String {

@@ -234,11 +234,18 @@ pub fn schema() -> &'static Json {
 
 pub(super) fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
     let document = Document::new(path, text, None);
+    // The parser's words for a number that is too large name its own types.
+    let (message, help) = if error.message().contains("as i128") {
+        let help = "whole numbers go up to 9223372036854775807".to_owned();
+        ("the number is too large".to_owned(), Some(help))
+    } else {
+        (format!("this is not TOML: {}", error.message().replace('\n', ", ")), None)
+    };
     ConfigError::new(vec![Problem {
         key: String::new(),
-        message: format!("this is not TOML: {}", error.message().replace('\n', ", ")),
+        message,
         label: String::new(),
-        help: None,
+        help,
         place: document.span_place(error.span().unwrap_or(0..0)),
     }])
 }
@@ -254,16 +261,21 @@ fn apply(table: &mut toml::Table, typed: &str, document: &mut Document) -> Resul
         return Err(problem("an override is written key=value", "for example --set train.epochs=3"));
     };
     let (key, value) = (key.trim(), value.trim());
-    if key == "extends" || value.contains('\n') {
-        return Err(problem(
-            "an override sets one key",
-            "name the file that extends another; give --set several times",
-        ));
+    if key == "extends" {
+        return Err(problem("an override sets one key", "write `extends` into the file, or name the other file"));
     }
     if key.split('.').any(str::is_empty) {
         return Err(problem("the key of an override is empty", "for example --set train.epochs=3"));
     }
-    let parsed = toml::from_str::<toml::Table>(&format!("value = {value}")).ok().and_then(|mut t| t.remove("value"));
+    let mut parsed = toml::from_str::<toml::Table>(&format!("value = {value}")).unwrap_or_default();
+    if parsed.len() > 1 {
+        return Err(problem("an override sets one key", "give --set several times"));
+    }
+    let parsed = parsed.remove("value");
+    let digits = value.trim_start_matches(['+', '-']);
+    if parsed.is_none() && digits.len() > 18 && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(problem("the number is too large", "whole numbers go up to 9223372036854775807"));
+    }
     let value = parsed.unwrap_or_else(|| toml::Value::String(value.to_owned()));
     let (sections, last) = key.rsplit_once('.').map_or((None, key), |(sections, last)| (Some(sections), last));
     let mut target = table;

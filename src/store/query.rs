@@ -234,7 +234,11 @@ impl Store {
             (None, None) => error.into(),
             _ => StoreError::Expression {
                 expression: filter.or(sort).unwrap_or_default().to_owned(),
-                reason: error.to_string(),
+                // Our own statement around it says nothing to the user.
+                reason: match error {
+                    rusqlite::Error::SqlInputError { msg, .. } => msg,
+                    error => error.to_string(),
+                },
                 columns: SUMMARY_COLUMNS.to_owned(),
             },
         })
