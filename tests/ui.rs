@@ -110,3 +110,17 @@ fn a_taken_port_and_a_missing_store_are_said() {
     let (_, error) = lab.expect(4, &["ui", "--db", "nowhere/emo.db"]);
     assert!(error.contains("nowhere/emo.db"), "{error}");
 }
+
+#[test]
+fn very_many_connections_make_it_wait_and_not_stop() {
+    let (lab, _) = trained();
+    let mut command = std::process::Command::new("bash");
+    let script = "ulimit -n 48; exec \"$0\" ui --port 0 --db r/emo.db";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_emo-runner")]).current_dir(lab.path("")).env_remove("EMO_DB");
+    let page = Page::of(command);
+    let idle: Vec<_> = (0..100).filter_map(|_| std::net::TcpStream::connect(&page.host).ok()).collect();
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert!(idle.len() > 48, "more are waiting than it has files for");
+    drop(idle);
+    assert_eq!(page.get("/").0, 200);
+}

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use super::Lab;
 
@@ -23,7 +23,11 @@ impl Drop for Page {
 impl Page {
     /// `ui` with these arguments.
     pub fn open(lab: &Lab, arguments: &[&str]) -> Self {
-        let mut command = lab.command(&[&["ui", "--port", "0"], arguments].concat());
+        Self::of(lab.command(&[&["ui", "--port", "0"], arguments].concat()))
+    }
+
+    /// A command that serves the page and prints its address.
+    pub fn of(mut command: Command) -> Self {
         let mut program = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut address = String::new();
         BufReader::new(program.stdout.take().unwrap()).read_line(&mut address).unwrap();
