@@ -79,3 +79,23 @@ fn a_cluster_is_not_asked_for_the_gpu_of_its_login_node() {
     let (out, told) = lab.expect(0, &slurm);
     assert!(format!("{out}{told}").contains("--gres=gpu:1"), "{out}{told}");
 }
+
+#[test]
+fn what_was_trained_on_a_gpu_predicts_without_one() {
+    let lab = Lab::new();
+    lab.ok(&["run", "small.toml"]);
+    let before = lab.ok(&["predict", "small", "pictures"]);
+    // The folder of a run as a machine with a GPU would have left it.
+    for name in ["experiment.toml", "events.jsonl"] {
+        let file = lab.run_folders("results")[0].join(name);
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains("backend = "), "{text}");
+        let text = text.replace("backend = \"cpu\"", "backend = \"cuda\"");
+        std::fs::write(file, text.replace("backend = \\\"cpu\\\"", "backend = \\\"cuda\\\"")).unwrap();
+    }
+    lab.ok(&["store", "rebuild"]);
+    assert!(lab.json(&["show", "small"])["experiment"].as_str().unwrap().contains("backend = \"cuda\""));
+    let (after, told) = lab.expect(0, &["predict", "small", "pictures"]);
+    assert!(told.contains("the CPU computes"), "{told}");
+    assert_eq!(after, before);
+}

@@ -477,13 +477,10 @@ impl Experiment {
         self.backend.device
     }
 
-    /// The same on a backend that `auto` stands for.
+    /// The same on another backend.
     #[must_use]
-    pub fn on(mut self, kind: BackendKind) -> Self {
-        if self.backend.kind == BackendKind::Auto {
-            self.backend.kind = kind;
-        }
-        self
+    pub fn on(self, kind: BackendKind) -> Self {
+        Self { backend: Backend { kind, device: None }, ..self }
     }
 
     /// The resolved file: every key with its value, paths absolute. It loads again to an equal experiment.

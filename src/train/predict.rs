@@ -47,12 +47,18 @@ impl std::fmt::Debug for Classifier {
 pub type Prepared = Result<Vec<f32>, DecodeError>;
 
 impl Classifier {
-    /// The network of an experiment with the weights of a `model.safetensors`.
+    /// The network of an experiment with the weights of a `model.safetensors`. What was trained on a GPU is computed on the CPU where
+    /// there is none.
     ///
     /// # Errors
     /// [`PredictError`].
     pub fn load(experiment: Experiment, weights: &Path) -> Result<Self, PredictError> {
-        backend::check(experiment.backend(), None, Place::Here)?;
+        let backend = backend::check(experiment.backend(), None, Place::Here);
+        let elsewhere = experiment.backend() == BackendKind::Cuda && backend.is_err();
+        if elsewhere {
+            tracing::info!("the run was trained on a GPU that is not here; the CPU computes");
+        }
+        let experiment = if elsewhere { experiment.on(BackendKind::Cpu) } else { backend.map(|()| experiment)? };
         let infer = match experiment.backend() {
             BackendKind::Cpu | BackendKind::Auto => network::<backend::Cpu>(&experiment, weights)?,
             #[cfg(feature = "ndarray")]
