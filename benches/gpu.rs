@@ -164,6 +164,13 @@ fn measure(height: usize, width: usize, batch: usize, relu: bool) {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    #[cfg(feature = "cuda")]
+    if let Err(error) =
+        emo_runner::train::backend::check(emo_runner::config::BackendKind::Cuda, None, Default::default())
+    {
+        eprintln!("{error}");
+        std::process::exit(2);
+    }
     let number = |index: usize| arguments.get(index).and_then(|argument| argument.parse().ok());
     if let (Some(height), Some(width), Some(batch)) = (number(0), number(1), number(2)) {
         return measure(height, width, batch, arguments.iter().any(|argument| argument == "relu"));

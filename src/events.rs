@@ -342,10 +342,12 @@ impl Writer {
     /// When the file cannot be read or written.
     pub fn open(path: &Path) -> io::Result<Self> {
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        let mut reader = Reader::default();
+        let mut reader = Reader { at_rest: true, ..Reader::default() };
         let lines = reader.read(&mut file)?;
         file.set_len(reader.offset)?;
-        Ok(Self { file, end: reader.offset, next: lines.last().map_or(0, |line| line.seq.saturating_add(1)) })
+        // A number is never given twice, be it that of a line which cannot be read any more.
+        let next = lines.last().map_or(0, |line| line.seq.saturating_add(1)).max(reader.lines);
+        Ok(Self { file, end: reader.offset, next })
     }
 
     /// Appends one event, as one write.
@@ -376,6 +378,10 @@ impl Writer {
 #[derive(Debug, Default, Clone)]
 pub struct Reader {
     offset: u64,
+    /// Complete lines so far.
+    lines: u64,
+    /// Nobody writes any more: what is no event now never will be.
+    at_rest: bool,
 }
 
 impl Reader {
@@ -388,15 +394,22 @@ impl Reader {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         let mut lines = Vec::new();
+        let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
+        let end = self.offset + whole as u64;
         for line in bytes.split_inclusive(|&byte| byte == b'\n') {
             if line.last() != Some(&b'\n') {
                 break;
             }
-            match serde_json::from_slice(line) {
+            let parsed = serde_json::from_slice(line);
+            let place = self.offset + line.len() as u64;
+            match parsed {
                 Ok(event) => lines.push(event),
+                // Through a network file system a line's end can arrive before its middle, as zeros: it is looked at again.
+                Err(_) if !self.at_rest && (place == end || line.contains(&0)) => break,
                 Err(error) => tracing::warn!(at = self.offset, %error, "a line that is no event is passed over"),
             }
-            self.offset += line.len() as u64;
+            self.offset = place;
+            self.lines += 1;
         }
         Ok(lines)
     }
@@ -408,7 +421,7 @@ impl Reader {
 /// When the file is there but cannot be read.
 pub fn read_all(path: &Path) -> io::Result<Vec<Line>> {
     match File::open(path) {
-        Ok(mut file) => Reader::default().read(&mut file),
+        Ok(mut file) => Reader { at_rest: true, ..Reader::default() }.read(&mut file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error),
     }
@@ -433,5 +446,33 @@ mod tests {
         let lines = read_all(&path).unwrap();
         assert_eq!(lines.iter().map(|line| line.seq).collect::<Vec<_>>(), [0, 1]);
         assert_eq!(lines[1].event, interrupted(2));
+    }
+
+    #[test]
+    fn a_line_that_is_still_arriving_is_waited_for_and_a_damaged_one_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.jsonl");
+        let mut writer = Writer::open(&path).unwrap();
+        (0..3).for_each(|step| writer.write(interrupted(step)).unwrap());
+        let whole = std::fs::read(&path).unwrap();
+        let second = whole.iter().position(|&byte| byte == b'\n').unwrap() + 1;
+        let mut arriving = whole.clone();
+        arriving[second + 5..second + 20].fill(0);
+        std::fs::write(&path, &arriving).unwrap();
+        let mut reader = Reader::default();
+        let mut file = File::open(&path).unwrap();
+        assert_eq!(reader.read(&mut file).unwrap().len(), 1);
+        assert_eq!(read_all(&path).unwrap().len(), 2, "nobody writes any more");
+        std::fs::write(&path, &whole).unwrap();
+        assert_eq!(reader.read(&mut file).unwrap().len(), 2, "it has arrived");
+
+        // The last line is damaged for good: its number is not given again.
+        let mut damaged = whole;
+        let last = damaged.len() - 10;
+        damaged[last] = b'#';
+        std::fs::write(&path, damaged).unwrap();
+        Writer::open(&path).unwrap().write(interrupted(9)).unwrap();
+        let lines = read_all(&path).unwrap();
+        assert_eq!(lines.iter().map(|line| line.seq).collect::<Vec<_>>(), [0, 1, 3]);
     }
 }

@@ -227,6 +227,11 @@ fn what_is_written_goes_where_its_name_points() {
     assert!(fs::read_to_string(lab.path("read")).unwrap().contains("<html"), "a pipe is written to");
     assert!(fs::symlink_metadata(lab.path("link")).unwrap().is_symlink());
     assert!(fs::read_to_string(lab.path("real")).unwrap().contains("<html"), "a link is followed");
+    std::os::unix::fs::symlink("later.html", lab.path("dangling")).unwrap();
+    lab.ok(&["report", "--html", "dangling"]);
+    assert!(lab.path("later.html").is_file(), "a link whose target is not there yet is followed, too");
+    std::os::unix::fs::symlink("circle", lab.path("circle")).unwrap();
+    lab.expect(1, &["report", "--html", "circle"]);
     let kind = std::os::unix::fs::FileTypeExt::is_fifo(&fs::symlink_metadata(lab.path("pipe")).unwrap().file_type());
     assert!(kind, "a pipe stays one");
 }
@@ -260,6 +265,14 @@ fn names_cannot_draw_on_the_terminal() {
         assert!(!shown.contains('\u{1b}') && !shown.lines().any(|line| line.starts_with("FAKE")), "{shown}");
         assert!(shown.contains("FAKE"), "it is named all the same: {shown}");
     }
+    lab.write("names", "pictures/Positive/picture 00.png\r\npictures/Positive/picture 01.png\r\n");
+    let output = shell(&lab, "\"$0\" predict small - < names");
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 2);
+    assert!(output.status.success(), "names with the line ends of Windows: {output:?}");
+    let odd = fs::read(lab.path("pictures/Positive/picture 00.png")).unwrap();
+    fs::write(lab.path("pictures/Positive").join("\u{85}\u{7f}.png"), [&odd[..], b"x"].concat()).unwrap();
+    lab.ok(&["run", "small.toml", "--force"]);
+    lab.json(&["show", "small"]);
     let (_, err) = lab.expect(2, &["show", "no\u{1b}[31m"]);
     assert!(!err.contains('\u{1b}'), "{err}");
     lab.expect(2, &["check", "small.toml", "--set", "data.classes=[\"a\\nb\", \"c\"]"]);

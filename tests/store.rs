@@ -118,7 +118,7 @@ fn a_rebuild_keeps_what_only_the_store_knew() {
     assert_eq!(copies(), 0, "nothing was lost, so nothing is kept");
     std::fs::remove_dir_all(&lab.run_folders("results")[0]).unwrap();
     let (_, err) = lab.expect(0, &["store", "rebuild"]);
-    assert!(err.contains("1 runs of the old store") && err.contains("emo.db.before-rebuild-1"), "{err}");
+    assert!(err.contains("1 finished runs of the old store") && err.contains("emo.db.before-rebuild-1"), "{err}");
     assert_eq!(lab.json(&["report"]).as_array().unwrap().len(), 1);
     assert_eq!(lab.json(&["report", "--db", "results/emo.db.before-rebuild-1"]).as_array().unwrap().len(), 2);
 }

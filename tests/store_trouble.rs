@@ -106,9 +106,48 @@ fn a_folder_that_may_not_be_written_can_be_read_and_says_so() {
     for reads in [&["report"][..], &["show", "small"], &["doctor"]] {
         let (code, out, err) = read_only(reads);
         assert_eq!(code, Some(0), "{reads:?}: {out}{err}");
+        assert!(!out.contains("cannot"), "{reads:?}: {out}");
     }
     let (code, _, err) = read_only(&["run", "small.toml", "--set", "seed=8"]);
     assert_eq!(code, Some(4), "{err}");
     assert!(err.contains("ead-only") && !err.contains("panicked"), "{err}");
     lab.ok(&["run", "small.toml", "--set", "seed=8"]);
+}
+
+#[test]
+fn a_store_with_a_few_bad_pages_is_put_aside_by_a_rebuild() {
+    let lab = lab();
+    lab.ok(&["run", "small.toml", "--set", "seed=8"]);
+    let before = lab.json(&["report"]);
+    lab.sql(STORE).execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    let bytes = fs::read(lab.path(STORE)).unwrap();
+    let pages = bytes.len() / 4096;
+    for page in pages / 2..pages {
+        let mut damaged = bytes.clone();
+        damaged[page * 4096..(page + 1) * 4096].fill(0x5A);
+        fs::write(lab.path(STORE), damaged).unwrap();
+        let (_, err) = lab.expect(0, &["store", "rebuild"]);
+        assert!(!err.contains("panicked"), "page {page}: {err}");
+        assert_eq!(lab.json(&["report"]), before, "page {page}");
+    }
+    let left = fs::read_dir(lab.path("results")).unwrap().flatten();
+    let left: Vec<_> = left.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    assert!(left.iter().any(|name| name.starts_with("emo.db.damaged-")), "{left:?}");
+    assert!(!left.iter().any(|name| name.ends_with(".part")), "{left:?}");
+}
+
+#[test]
+fn a_rebuild_keeps_a_copy_of_results_that_a_run_folder_has_lost() {
+    let lab = lab();
+    let events = lab.run_folders("results")[0].join("events.jsonl");
+    let text = fs::read_to_string(&events).unwrap();
+    fs::write(&events, text.replace("\"event\":\"completed\"", "\"event\":\"comp#eted\"")).unwrap();
+    let (_, err) = lab.expect(0, &["store", "rebuild"]);
+    assert!(err.contains("1 finished runs") && err.contains("emo.db.before-rebuild-1"), "{err}");
+    assert_eq!(lab.json(&["report"])[0]["status"], "interrupted");
+    let copy = lab.json(&["report", "--db", "results/emo.db.before-rebuild-1"]);
+    assert_eq!(copy[0]["status"], "completed");
+    // The run goes on, to the same result.
+    lab.ok(&["run", "small.toml"]);
+    assert_eq!(lab.json(&["report"])[0]["accuracy"], copy[0]["accuracy"]);
 }

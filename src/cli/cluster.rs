@@ -151,7 +151,7 @@ pub fn prepare(
 ) -> Result<(Queue, Limits), StoreError> {
     let known = store.map(Store::known_runs).transpose()?.unwrap_or_default();
     let threads = settings.cpus;
-    let terms = Terms { estimator, known, threads, memory: None, gpu_memory: None, force };
+    let terms = Terms { estimator, known, threads, memory: None, devices: Vec::new(), force };
     let limits = Limits { jobs: usize::MAX, ..Limits::one_run(threads) };
     Ok((Queue::new(plan, planner, terms), limits))
 }

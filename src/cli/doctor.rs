@@ -74,20 +74,30 @@ fn examine(global: &Global) -> Findings {
 
 /// Tries a backend in a process of its own.
 fn backend_finding(kind: BackendKind) -> String {
-    if let Err(error) = backend::check(kind, None, Place::Here) {
-        return error.to_string();
+    match backend::check(kind, None, Place::Here) {
+        Ok(()) => tried(kind).unwrap_or_else(|reason| format!("does not work on this machine: {reason}")),
+        Err(error) => error.to_string(),
     }
+}
+
+/// Computes a little on a backend in a process of its own, because a driver that fails takes its process along.
+///
+/// # Errors
+/// What that process said last.
+pub(super) fn tried(kind: BackendKind) -> Result<String, String> {
     let probe = std::env::current_exe().and_then(|program| {
         Command::new(program).arg("doctor").env(PROBE, kind.to_string()).stdin(Stdio::null()).output()
     });
     match probe {
-        Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+        Ok(output) if output.status.success() => Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned()),
         Ok(output) => {
             let text = String::from_utf8_lossy(&output.stderr);
             let reason = text.lines().find(|line| !line.trim().is_empty() && !line.contains("panicked at"));
-            format!("does not work on this machine: {}", reason.unwrap_or("it crashed").trim())
+            let reason = reason.unwrap_or("it crashed").trim();
+            // The libraries of CUDA are looked for under dozens of names.
+            Err(reason.split(" - searched for library names").next().unwrap_or(reason).to_owned())
         }
-        Err(error) => format!("could not be tried: {error}"),
+        Err(error) => Err(format!("it could not be tried: {error}")),
     }
 }
 

@@ -27,17 +27,24 @@ pub struct Failure {
     pub code: u8,
     /// What to print on stderr; nothing when all is said already.
     pub message: Option<String>,
+    /// Whether it is drawn already, with a heading and colours of its own.
+    drawn: bool,
 }
 
 impl Failure {
     /// Everything is said; only the code is left.
     pub fn silent(code: u8) -> Self {
-        Self { code, message: None }
+        Self { code, message: None, drawn: false }
     }
 
     /// A message with a code.
     pub fn new(code: u8, message: impl std::fmt::Display) -> Self {
-        Self { code, message: Some(message.to_string()) }
+        Self { code, message: Some(message.to_string()), drawn: false }
+    }
+
+    /// A mistake in a file, drawn where it is.
+    pub fn drawn(message: String) -> Self {
+        Self { code: USAGE, message: Some(message), drawn: true }
     }
 
     /// Something went wrong while running.
@@ -48,14 +55,12 @@ impl Failure {
     /// Prints the message the way the terminal can show it.
     pub fn print(&self) {
         if let Some(message) = &self.message {
-            // Mistakes in files are drawn with their own heading and colours.
-            if message.starts_with('\u{1b}') {
+            if self.drawn {
                 let _ = writeln!(std::io::stderr().lock(), "{message}");
                 return;
             }
             // Stopping on request is no error.
-            let plain = self.code == INTERRUPTED || message.starts_with("error");
-            let prefix = if plain { "" } else { "error: " };
+            let prefix = if self.code == INTERRUPTED { "" } else { "error: " };
             tell(format_args!("{prefix}{message}"));
         }
     }
@@ -68,7 +73,7 @@ pub fn color() -> bool {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        Self::new(USAGE, error.render(color()))
+        Self::drawn(error.render(color()))
     }
 }
 

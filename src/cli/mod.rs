@@ -221,5 +221,9 @@ fn write_page(file: &Path, page: &str) -> Result<(), Failure> {
 
 /// Prints a value as JSON.
 fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
-    print(&(serde_json::to_string_pretty(value).map_err(Failure::run)? + "\n"))
+    let text = serde_json::to_string_pretty(value).map_err(Failure::run)? + "\n";
+    // What else a terminal obeys, as JSON writes it; it occurs in strings only.
+    let obeyed = |c: char| matches!(c, '\u{7f}'..='\u{9f}');
+    let escape = |c: char| if obeyed(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    print(&if text.contains(obeyed) { text.chars().map(escape).collect() } else { text })
 }

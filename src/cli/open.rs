@@ -3,13 +3,15 @@
 use std::path::Path;
 
 use super::Global;
+use super::doctor::tried;
 use super::exit::{Failure, STORE, USAGE};
-use crate::config::{Experiment, Loaded, load};
+use crate::config::{BackendKind, Experiment, Loaded, load};
 use crate::model::shapes::shapes;
 use crate::schedule::reconcile::settle;
-use crate::schedule::{Queue, Results, RunOutcome};
+use crate::schedule::{Limits, Queue, Results, RunOutcome};
 use crate::store::{Store, StoreError};
-use crate::train::backend::{self, Place};
+use crate::train::backend::{self, BackendError, Place};
+use crate::train::gpu::devices;
 
 /// Loads an experiment file and checks all that can be checked without its data.
 pub fn experiment(path: &Path, overrides: &[String]) -> Result<Experiment, Failure> {
@@ -24,7 +26,21 @@ pub fn experiment(path: &Path, overrides: &[String]) -> Result<Experiment, Failu
 
 /// Refuses a backend that this build or machine does not have, before anything is decoded.
 pub fn usable_backend(experiment: &Experiment) -> Result<(), Failure> {
-    backend::check(experiment.backend(), experiment.device(), Place::Here).map_err(|error| Failure::new(USAGE, error))
+    let backend = experiment.backend();
+    backend::check(backend, experiment.device(), Place::Here).map_err(|error| Failure::new(USAGE, error))?;
+    if backend == BackendKind::Cuda { working_gpu() } else { Ok(()) }
+}
+
+/// Limits of one run, on one of the GPUs if it needs one.
+pub fn limits_of(experiment: &Experiment, threads: usize) -> Limits {
+    let devices = if experiment.backend() == BackendKind::Cuda { devices() } else { Vec::new() };
+    Limits { devices, ..Limits::one_run(threads) }
+}
+
+/// Refuses a GPU on which nothing can be computed, whatever its files look like.
+pub fn working_gpu() -> Result<(), Failure> {
+    let unusable = |reason| Failure::new(USAGE, BackendError::NotUsable { backend: BackendKind::Cuda, reason });
+    tried(BackendKind::Cuda).map(|_| ()).map_err(unusable)
 }
 
 /// The store with nothing left "running" whose worker is gone.

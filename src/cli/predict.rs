@@ -131,6 +131,7 @@ fn from_stdin(caller: &Caller, names: &mut Vec<PathBuf>) -> Result<usize, Failur
             }
             Some(last) => line.push(last),
         }
+        line.pop_if(|last| *last == b'\r');
         names.extend((!line.is_empty()).then(|| PathBuf::from(OsString::from_vec(line))));
     }
 }

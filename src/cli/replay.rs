@@ -1,13 +1,14 @@
 //! `replay`: a run again, and whether it comes out the same.
 
 use super::exit::{DATA, FAILED, Failure, INTERRUPTED};
+use super::slots::too_large;
 use super::{Global, open, print, print_json};
 use crate::config::load;
 use crate::events::{Event, FailureKind, read_all};
 use crate::report::progress::ProgressView;
 use crate::report::tell;
 use crate::schedule::replay::{Comparison, compare};
-use crate::schedule::{Coordinator, Limits, Queue, Results, RunOutcome, run_key};
+use crate::schedule::{Coordinator, Queue, Results, RunOutcome, run_key};
 
 /// Arguments of `replay`.
 #[derive(Debug, clap::Args)]
@@ -44,9 +45,10 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     if finished.iter().any(|line| matches!(line.event, Event::Completed(_) | Event::Diverged { .. })) {
         std::fs::remove_dir_all(replays.run(&Results::id(&run_key, 1)).path()).map_err(Failure::run)?;
     }
-    let mut queue = Queue::one(experiment, &fingerprint, false, threads);
+    let limits = open::limits_of(&experiment, threads);
+    let mut queue = Queue::one(experiment, &fingerprint, false, threads, &limits.devices);
     let mut coordinator = Coordinator::unrecorded(replays.clone(), open::command_line())?;
-    coordinator.work(&mut queue, &Limits::one_run(threads), &mut view)?;
+    coordinator.work(&mut queue, &limits, &mut view)?;
     view.finish();
     let (repetition, outcome) = open::only_run(&queue);
     let folder = replays.run(&repetition);
@@ -55,9 +57,10 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         RunOutcome::Interrupted => {
             return Err(Failure::new(INTERRUPTED, "The repetition is stopped and saved; the same command goes on."));
         }
-        RunOutcome::Pruned { .. } | RunOutcome::TimedOut | RunOutcome::TooLarge { .. } => {
+        RunOutcome::Pruned { .. } | RunOutcome::TimedOut => {
             return Err(Failure::new(FAILED, format!("The repetition is {}.", outcome.word())));
         }
+        RunOutcome::TooLarge { needs, limit, of } => return Err(Failure::new(FAILED, too_large(needs, limit, of))),
         RunOutcome::Failed { message, kind } => {
             return Err(Failure::new(if kind == FailureKind::Data { DATA } else { FAILED }, message));
         }

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use super::exit::{DATA, FAILED, Failure, INTERRUPTED};
+use super::slots::too_large;
 use super::{Global, open, print, print_json};
 use crate::data::source::OpenSource;
 use crate::events::FailureKind;
 use crate::report::progress::ProgressView;
 use crate::report::summary::summary;
 use crate::report::tell;
-use crate::schedule::{Coordinator, Limits, Queue, RunOutcome};
+use crate::schedule::{Coordinator, Queue, RunOutcome};
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -37,8 +38,9 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let threads = open::threads(args.threads.map(usize::from));
     let mut view = ProgressView::new(experiment.train().epochs(), global.quiet || global.json);
     let mut coordinator = Coordinator::new(results.clone(), open::command_line())?;
-    let mut queue = Queue::one(experiment, &fingerprint.to_string(), args.force, threads);
-    coordinator.work(&mut queue, &Limits::one_run(threads), &mut view)?;
+    let limits = open::limits_of(&experiment, threads);
+    let mut queue = Queue::one(experiment, &fingerprint.to_string(), args.force, threads, &limits.devices);
+    coordinator.work(&mut queue, &limits, &mut view)?;
     view.finish();
     let (id, outcome) = open::only_run(&queue);
     let folder = results.run(&id);
@@ -61,9 +63,10 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
             INTERRUPTED,
             format!("Run {} is stopped and saved; the same command goes on with it.", folder.id()),
         )),
-        RunOutcome::Pruned { .. } | RunOutcome::TimedOut | RunOutcome::TooLarge { .. } => {
+        RunOutcome::Pruned { .. } | RunOutcome::TimedOut => {
             Err(Failure::new(FAILED, format!("Run {} is {}.", folder.id(), outcome.word())))
         }
+        RunOutcome::TooLarge { needs, limit, of } => Err(Failure::new(FAILED, too_large(needs, limit, of))),
         RunOutcome::Failed { message, kind } => {
             let code = if kind == FailureKind::Data { DATA } else { FAILED };
             Err(Failure::new(code, format!("{message}\nThe run's log is {}", folder.log().display())))

@@ -1,14 +1,14 @@
 //! How many runs go at once, and what all of them will take.
 
 use super::open;
-use crate::config::parse_size;
+use crate::config::{BackendKind, parse_size};
 use crate::schedule::Job;
 use crate::schedule::coordinator::Limits;
-use crate::schedule::devices::devices;
 use crate::schedule::estimate::{Estimator, available_memory};
-use crate::schedule::plan::{Plan, Planner};
+use crate::schedule::plan::{Plan, Planner, by_results};
 use crate::schedule::queue::{Queue, Terms};
 use crate::store::{Store, StoreError};
+use crate::train::gpu::devices;
 
 /// Arguments of every command that plans many runs.
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -54,9 +54,10 @@ pub fn prepare(
     let cores = open::threads(None);
     let memory = args.memory.or_else(available_memory);
     let asked = args.threads.map(usize::from);
-    let devices = devices();
-    let gpu_memory = devices.iter().filter_map(|device| device.memory).max();
-    let terms = Terms { estimator, known, threads: asked.unwrap_or(1), memory, gpu_memory, force };
+    // Asking the driver takes a moment.
+    let on_gpus = plan.runs.iter().any(|run| run.experiment.backend() == BackendKind::Cuda);
+    let devices = if on_gpus || plan.files.iter().any(|file| by_results(file)) { devices() } else { Vec::new() };
+    let terms = Terms { estimator, known, threads: asked.unwrap_or(1), memory, devices: devices.clone(), force };
     let mut queue = Queue::new(plan, planner, terms);
     let jobs = match args.jobs {
         Jobs::Number(jobs) => jobs,
@@ -75,7 +76,7 @@ fn automatic(queue: &Queue, cores: usize, threads: usize, memory: Option<u64>, g
     let all_on_gpu = waiting > 0 && queue.waiting().all(Job::needs_gpu);
     // As many as share a GPU where each takes the least share of all.
     let least = queue.waiting().map(|job| job.claim.share).fold(1.0, f64::min);
-    let by_gpu = if all_on_gpu { gpus.max(1) * (1.0 / least + 1e-9) as usize } else { usize::MAX };
+    let by_gpu = if all_on_gpu { gpus.max(1).saturating_mul((1.0 / least + 1e-9) as usize) } else { usize::MAX };
     (cores / threads).max(1).min(by_memory).min(by_gpu).min(waiting.max(1))
 }
 
@@ -85,6 +86,13 @@ pub fn estimate(queue: &Queue, limits: &Limits) -> Option<f64> {
     let times = times.filter(|times| !times.is_empty())?;
     let longest = times.iter().copied().fold(0.0, f64::max);
     Some((times.iter().sum::<f64>() / limits.jobs as f64).max(longest))
+}
+
+/// Why a run is refused that does not fit into memory.
+pub fn too_large(needs: u64, limit: u64, of: &str) -> String {
+    let other = if of == "memory" { " or --memory" } else { "" };
+    let (needs, limit) = (size(needs), size(limit));
+    format!("it needs about {needs} of {of} and may have {limit}; use a smaller train.batch_size{other}")
 }
 
 /// `1.2 GiB`.

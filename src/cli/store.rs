@@ -18,14 +18,15 @@ pub enum Command {
 /// Makes the store anew. What it alone knows, because the folder of a run is gone or damaged, stays in a copy.
 fn made_anew(results: &Results) -> Result<Rebuilt, ReconcileError> {
     let mut store = Store::open(results.store())?;
-    let before = store.ids()?;
+    let before = store.results()?;
     let copy = if before.is_empty() { None } else { Some(store.copy_aside(results.store())?) };
-    let rebuilt = rebuild(results, &mut store)?;
-    let now = store.ids()?;
-    let lost = before.iter().filter(|id| !now.contains(id)).count();
+    let rebuilt = rebuild(results, &mut store).inspect_err(|_| {
+        copy.iter().for_each(|copy| tell(format_args!("The store as it was is kept as {}.", copy.display())));
+    })?;
+    let lost = before.difference(&store.results()?).count();
     match copy {
         Some(copy) if lost > 0 => tell(format_args!(
-            "warning: {lost} runs of the old store have no readable folder any more. It is kept as {}.",
+            "warning: the folders of {lost} finished runs of the old store are gone or damaged. It is kept as {}.",
             copy.display()
         )),
         // It says nothing that the new one does not.

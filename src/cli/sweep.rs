@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::cluster::{self, Cluster};
 use super::exit::{FAILED, Failure, INTERRUPTED, USAGE, color};
-use super::slots::{Slots, estimate, prepare, size};
+use super::slots::{Slots, estimate, prepare, size, too_large};
 use super::{Global, open, print, print_json};
 use crate::config::{Objective, SlurmSettings, parse_time};
 use crate::report::comparison::Comparison;
@@ -90,6 +90,9 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let mut coordinator = Coordinator::new(results.clone(), open::command_line())?;
     settle(&results, coordinator.store_mut())?;
     let (mut queue, limits) = begin(args, &settings, plan, planner, Some(coordinator.store()))?;
+    if place == Place::Here && queue.waiting().any(Job::needs_gpu) {
+        open::working_gpu()?;
+    }
     if args.cluster.is_used() {
         let launcher = args.cluster.launcher(settings, &results, &queue)?;
         coordinator = coordinator.with_launcher(Box::new(launcher));
@@ -144,13 +147,9 @@ fn objective(queue: &Queue) -> Objective {
 /// What was refused or cannot be read, found before anything ran.
 fn refused(queue: &Queue) -> impl Iterator<Item = String> {
     queue.jobs().iter().filter_map(|job| match job.outcome.as_ref()? {
-        RunOutcome::TooLarge { needs, limit, of } => Some(format!(
-            "refused      {}: it needs about {} of {of} and may have {}; use a smaller train.batch_size{}",
-            job.title(),
-            size(*needs),
-            size(*limit),
-            if *of == "memory" { " or --memory" } else { "" }
-        )),
+        RunOutcome::TooLarge { needs, limit, of } => {
+            Some(format!("refused      {}: {}", job.title(), too_large(*needs, *limit, of)))
+        }
         RunOutcome::Failed { message, .. } => Some(format!("failed       {}: {message}", job.title())),
         _ => None,
     })
@@ -270,7 +269,7 @@ impl From<PlanError> for Failure {
         match error {
             PlanError::Config(errors) => {
                 let texts: Vec<String> = errors.iter().map(|error| error.render(color())).collect();
-                Self::new(USAGE, texts.join("\n\n"))
+                Self::drawn(texts.join("\n\n"))
             }
             other => Self::new(USAGE, other),
         }

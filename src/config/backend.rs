@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::kinds::BackendKind;
 
 /// GPUs that can be named, as `cuda:0` and so on.
-const DEVICES: usize = 8;
+const DEVICES: usize = 16;
 
 /// A kind of backend, and a GPU where one is named.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,7 +88,7 @@ mod tests {
         for word in Backend::words() {
             assert_eq!(Backend::try_from(word.clone()).map(String::from), Ok(word));
         }
-        for word in ["", "gpu", "cuda:", "cuda:x", "cuda:8", "cpu:0", "cuda:-1"] {
+        for word in ["", "gpu", "cuda:", "cuda:x", "cuda:16", "cpu:0", "cuda:-1"] {
             assert!(Backend::try_from(word.to_owned()).is_err(), "{word}");
         }
     }

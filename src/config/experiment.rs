@@ -33,7 +33,7 @@ pub struct Experiment {
     #[serde(default = "seed")]
     #[schemars(range(min = 0, max = 9_223_372_036_854_775_807_i64))]
     pub(super) seed: u64,
-    /// Where the computation happens: cpu, cuda (an NVIDIA GPU, cuda:1 a certain one), auto (a GPU where there is one), or ndarray.
+    /// Where the computation happens: cpu, cuda (an NVIDIA GPU; cuda:1 the second of those that this machine may use), auto (a GPU where there is one), or ndarray.
     #[serde(default)]
     pub(super) backend: Backend,
     /// The images.
@@ -347,7 +347,7 @@ pub struct Resources {
     pub(super) gpus: Option<usize>,
     /// Share of a GPU that the run needs on one machine: with 0.25, four such runs work on one GPU at the same time. Left out: 1.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
+    #[schemars(range(min = 0.01, max = 1.0))]
     pub(super) gpu_share: Option<f64>,
     /// Longest time, such as "2h"; the run is told to save before it is up. Left out: `slurm.time` of emo-runner.toml, else the
     /// partition's.

@@ -72,10 +72,7 @@ impl Folder {
     /// When it cannot be read or is longer than [`MAX_FILE`].
     pub fn read(&self, path: &str) -> Result<Vec<u8>, ItemError> {
         let path = self.root.join(path);
-        let failed = |error: io::Error| match error.kind() {
-            io::ErrorKind::PermissionDenied => ItemError::Damaged("You may not read it.".to_owned()),
-            _ => ItemError::Fatal(unreadable(&path, error)),
-        };
+        let failed = |error| ItemError::Fatal(unreadable(&path, error));
         let file = File::open(&path).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         let mut bytes = Vec::new();

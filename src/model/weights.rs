@@ -27,9 +27,17 @@ pub struct NamedTensor {
 /// Why weights cannot be read or do not fit.
 #[derive(Debug, Error)]
 pub enum WeightsError {
-    /// The file cannot be read or is not a safetensors file.
+    /// The system does not give the file.
+    #[error("The weights file {} cannot be read: {error}.", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// It is not a safetensors file, or damaged.
     #[error(
-        "The weights file {} cannot be read: {reason}. If it is missing or damaged, `emo-runner run FILE --force` makes another.",
+        "The weights file {} cannot be read: {reason}. It is damaged; `emo-runner run FILE --force` makes another.",
         path.display()
     )]
     Unreadable {
@@ -170,17 +178,22 @@ fn hash(tensors: &[NamedTensor], metadata: &HashMap<String, String>) -> String {
     tensors.sort_by(|a, b| a.name.cmp(&b.name));
     let mut metadata: Vec<_> = metadata.iter().filter(|(key, _)| *key != HASH).collect();
     metadata.sort();
-    let text = format!("{} {metadata:?}", fingerprint(tensors));
-    blake3::hash(text.as_bytes()).to_hex().to_string()
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(fingerprint(tensors).as_bytes());
+    for text in metadata.into_iter().flat_map(|(key, value)| [key, value]) {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
 }
 
 /// Reads a safetensors file of f32 tensors: the tensors and the header's metadata.
 ///
 /// # Errors
-/// [`WeightsError::Unreadable`] when the file is missing, damaged or holds another type.
+/// [`WeightsError::Io`] or [`WeightsError::Unreadable`], when it is damaged or holds another type.
 pub fn read_safetensors(path: &Path) -> Result<(Vec<NamedTensor>, HashMap<String, String>), WeightsError> {
     let unreadable = |reason: String| WeightsError::Unreadable { path: path.to_owned(), reason };
-    let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
+    let bytes = std::fs::read(path).map_err(|error| WeightsError::Io { path: path.to_owned(), error })?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| unreadable(error.to_string()))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| unreadable(error.to_string()))?;
     let mut tensors = Vec::new();

@@ -121,7 +121,7 @@ impl Observer for ProgressView {
                     progress.figures(),
                     eta.map(|eta| format!("  ETA {}", super::summary::duration(eta.as_secs_f64()))).unwrap_or_default()
                 );
-                self.show(done, progress.steps * progress.epochs, "steps", message);
+                self.show(done, progress.steps.saturating_mul(progress.epochs), "steps", message);
             }
             Event::Epoch(epoch) => self.say(&epoch_line(epoch, self.epochs)),
             Event::Completed(_)
@@ -144,7 +144,7 @@ impl ProgressView {
     /// Time left, from the bar's own rate of steps.
     fn eta(&self, steps: usize, left: usize, epochs_left: usize) -> Option<Duration> {
         let rate = self.bar.per_sec();
-        let remaining = (left + epochs_left * steps) as f64;
+        let remaining = left.saturating_add(epochs_left.saturating_mul(steps)) as f64;
         (rate > 0.0).then(|| Duration::from_secs_f64((remaining / rate).min(1e7)))
     }
 }

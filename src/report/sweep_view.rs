@@ -236,7 +236,7 @@ impl Observer for SweepView {
                 self.worker(job).set_message(format!("{title}  decoding {done} of {total} images"));
             }
             Event::Progress(progress) => {
-                let all = (progress.epochs * progress.steps).max(1);
+                let all = progress.epochs.saturating_mul(progress.steps).max(1);
                 let done = progress.steps_done();
                 self.shares.insert(job.number, done as f64 / all as f64);
                 let bar = self.worker(job);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use super::attempt::{Attempt, Look, Why};
-use super::devices::{Claim, Device, place};
+use super::devices::{Claim, place};
 use super::identity::point_key;
 use super::launcher::{Ending, Launcher, Needs, Order, WorkerId};
 use super::local::LocalLauncher;
@@ -24,6 +24,7 @@ use crate::events::{self, Event, FailureKind, Line, Part};
 use crate::store::{Store, StoreError};
 use crate::train::environment::git_commit;
 use crate::train::folder::{RunFolder, RunSpec, write_atomically};
+use crate::train::gpu::Device;
 
 /// How many runs at once, with what, and when enough is enough.
 #[derive(Debug, Clone)]
@@ -67,7 +68,7 @@ pub enum OnInterrupt {
 }
 
 impl Limits {
-    /// One run with `threads` threads, for as long as it takes, on whichever GPU if it needs one.
+    /// One run with `threads` threads, for as long as it takes.
     pub fn one_run(threads: usize) -> Self {
         Self {
             jobs: 1,
@@ -594,9 +595,7 @@ impl Coordinator {
             return Ok(None);
         }
         attempt.device = device;
-        let named =
-            queue.job(number).claim.device.filter(|_| limits.devices.is_empty()).map(|device| device.to_string());
-        let device = device.map(|device| limits.devices[device].name.clone()).or(named);
+        let device = device.map(|device| limits.devices[device].name.clone());
         let order = Order { folder: attempt.folder.clone(), needs, device };
         Ok(Some((attempt, order)))
     }

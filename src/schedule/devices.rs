@@ -1,15 +1,6 @@
 //! GPUs as places for runs: who may have which.
 
-use crate::train::gpu::gpus;
-
-/// A GPU that runs may have.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Device {
-    /// As `CUDA_VISIBLE_DEVICES` names it.
-    pub name: String,
-    /// Bytes of memory, where the driver tells.
-    pub memory: Option<u64>,
-}
+use crate::train::gpu::{Device, MemoryNeed};
 
 /// What a run takes of a GPU.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -19,7 +10,35 @@ pub struct Claim {
     /// Share of it, more than 0 and at most 1.
     pub share: f64,
     /// Bytes of memory, by estimate.
-    pub memory: u64,
+    pub memory: MemoryNeed,
+}
+
+/// Why no GPU can ever take a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unplaceable {
+    /// There is none of this number.
+    NoSuchDevice,
+    /// It needs more memory than there is.
+    TooSmall {
+        /// Bytes that it needs.
+        needs: u64,
+        /// Bytes that the largest GPU in question has.
+        has: u64,
+    },
+}
+
+/// Whether some GPU can take a run when nobody else is there.
+///
+/// # Errors
+/// [`Unplaceable`] says why not.
+pub fn placeable(devices: &[Device], wanted: Claim) -> Result<(), Unplaceable> {
+    if place(devices, &[], wanted).is_some() {
+        return Ok(());
+    }
+    let in_question = wanted.device.map_or(devices, |device| devices.get(device..=device).unwrap_or_default());
+    let largest = in_question.iter().filter_map(|device| device.memory).max();
+    largest
+        .map_or(Err(Unplaceable::NoSuchDevice), |has| Err(Unplaceable::TooSmall { needs: wanted.memory.on(has), has }))
 }
 
 /// The first GPU with room for a run beside those that are at work.
@@ -27,8 +46,10 @@ pub fn place(devices: &[Device], working: &[Claim], wanted: Claim) -> Option<usi
     let has_room = |&device: &usize| {
         let there = || working.iter().filter(|claim| claim.device == Some(device));
         let share: f64 = there().map(|claim| claim.share).sum();
-        let memory: u64 = there().map(|claim| claim.memory).sum();
-        let fits = devices[device].memory.is_none_or(|all| memory.saturating_add(wanted.memory) <= all);
+        let fits = devices[device].memory.is_none_or(|all| {
+            let taken: u64 = there().map(|claim| claim.memory.on(all)).sum();
+            taken.saturating_add(wanted.memory.on(all)) <= all
+        });
         // Three thirds are a whole, whatever their sum is in binary.
         share + wanted.share <= 1.0 + 1e-9 && fits
     };
@@ -36,21 +57,6 @@ pub fn place(devices: &[Device], working: &[Claim], wanted: Claim) -> Option<usi
         Some(device) => Some(device).filter(|&device| device < devices.len()).filter(has_room),
         None => (0..devices.len()).find(has_room),
     }
-}
-
-/// The GPUs of this machine: what the user allows, else all that the driver has.
-pub fn devices() -> Vec<Device> {
-    let allowed = std::env::var("CUDA_VISIBLE_DEVICES").ok();
-    let present = |number: &usize| std::path::Path::new(&format!("/dev/nvidia{number}")).exists();
-    let names: Vec<String> = match allowed {
-        Some(allowed) => {
-            allowed.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
-        }
-        None => (0..64).filter(present).map(|number| number.to_string()).collect(),
-    };
-    let known = if names.is_empty() { Vec::new() } else { gpus() };
-    let memory = |name: &str| known.iter().find(|gpu| gpu.index.to_string() == name).map(|gpu| gpu.memory);
-    names.into_iter().map(|name| Device { memory: memory(&name), name }).collect()
 }
 
 #[cfg(test)]
@@ -62,7 +68,7 @@ mod tests {
     }
 
     fn claim(device: Option<usize>, share: f64, memory: u64) -> Claim {
-        Claim { device, share, memory }
+        Claim { device, share, memory: MemoryNeed { training: memory, images: 0 } }
     }
 
     #[test]
@@ -101,5 +107,24 @@ mod tests {
         assert_eq!(place(&two(), &[], named), Some(1));
         assert_eq!(place(&two(), &[claim(Some(1), 0.5, 1)], named), None);
         assert_eq!(place(&two(), &[], claim(Some(2), 1.0, 1)), None);
+    }
+
+    #[test]
+    fn what_no_gpu_can_take_is_known_beforehand() {
+        assert_eq!(placeable(&two(), claim(Some(1), 1.0, 80)), Ok(()));
+        assert_eq!(placeable(&two(), claim(Some(2), 1.0, 1)), Err(Unplaceable::NoSuchDevice));
+        assert_eq!(placeable(&two(), claim(None, 1.0, 81)), Err(Unplaceable::TooSmall { needs: 81, has: 80 }));
+        let unequal = [Some(40), Some(80)].map(|memory| Device { name: String::new(), memory });
+        assert_eq!(placeable(&unequal, claim(Some(0), 1.0, 50)), Err(Unplaceable::TooSmall { needs: 50, has: 40 }));
+        assert_eq!(placeable(&unequal, claim(None, 1.0, 50)), Ok(()));
+    }
+
+    #[test]
+    fn images_count_where_they_can_be_kept() {
+        let need = |images| MemoryNeed { training: 30, images };
+        assert_eq!([need(20).on(80), need(21).on(80), need(200).on(80)], [50, 30, 30]);
+        assert!(!need(20).keeps_images(80, 49) && need(20).keeps_images(80, 50));
+        let twice = MemoryNeed { training: 5, images: 20 };
+        assert_eq!(twice.on(80), 40, "while they are brought there they are there twice");
     }
 }

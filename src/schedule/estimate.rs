@@ -7,7 +7,7 @@ use crate::model::fold::products_of_a_step;
 use crate::model::shapes::{Shapes, shapes};
 use crate::store::Measured;
 use crate::train::environment::kibibytes;
-use crate::train::gpu::memory_need;
+use crate::train::gpu::{MemoryNeed, memory_need};
 
 /// Finished runs that an estimate is corrected by.
 pub const SAMPLE: usize = 50;
@@ -23,7 +23,7 @@ pub struct Cost {
     /// Bytes of memory.
     memory: f64,
     /// Bytes of a GPU's memory; `None` for runs that need no GPU.
-    gpu_memory: Option<u64>,
+    on_gpu: Option<MemoryNeed>,
 }
 
 /// The cost of an experiment on a data set of `images` images, computed by `threads` threads.
@@ -31,7 +31,7 @@ pub fn cost(experiment: &Experiment, images: usize, threads: usize) -> Cost {
     let size = experiment.data().image_size();
     let input = (size.height * size.width * 3) as f64;
     let Ok(shapes) = shapes(experiment.model(), size) else {
-        return Cost { work: 0.0, memory: BASE, gpu_memory: None };
+        return Cost { work: 0.0, memory: BASE, on_gpu: None };
     };
     let values: usize = shapes.layers.iter().map(|layer| layer.output.iter().product::<usize>()).sum();
     let values = values as f64;
@@ -42,8 +42,7 @@ pub fn cost(experiment: &Experiment, images: usize, threads: usize) -> Cost {
     let batch = train.batch_size().min(images.max(1)) as f64;
     let memory = BASE + 4.0 * (batch * (3.0 * values + (threads + 4) as f64 * input) + 6.0 * shapes.parameters as f64);
     let on_gpu = (experiment.backend() == BackendKind::Cuda).then(|| memory_need(experiment, images)).flatten();
-    let gpu_memory = on_gpu.map(|need| need.training.saturating_add(need.images));
-    Cost { work, memory, gpu_memory }
+    Cost { work, memory, on_gpu }
 }
 
 /// Multiply-adds of a training step for one image.
@@ -73,7 +72,7 @@ impl Estimator {
             let Ok(loaded) = parse(&run.experiment, Path::new("experiment.toml"), &[]) else { continue };
             let cost = cost(&loaded.experiment, run.images, run.threads);
             if cost.work > 0.0 && run.images > 0 {
-                match cost.gpu_memory {
+                match cost.on_gpu {
                     Some(_) => gpu_times.push(run.seconds / cost.work),
                     None => times.push(run.seconds * run.threads as f64 / cost.work),
                 }
@@ -106,7 +105,7 @@ impl Estimator {
 
     /// Seconds of a run on `threads` threads, if there is experience.
     pub fn seconds(&self, cost: Cost, threads: usize) -> Option<f64> {
-        if cost.gpu_memory.is_some() {
+        if cost.on_gpu.is_some() {
             return self.gpu_seconds_per_product.map(|seconds| seconds * cost.work);
         }
         self.seconds_per_product.map(|seconds| seconds * cost.work / threads as f64)
@@ -119,9 +118,9 @@ impl Estimator {
 }
 
 impl Cost {
-    /// Bytes of a GPU's memory; 0 for runs that need no GPU.
-    pub fn gpu_memory(&self) -> u64 {
-        self.gpu_memory.unwrap_or(0)
+    /// Bytes of a GPU's memory; none for runs that need no GPU.
+    pub fn on_gpu(&self) -> MemoryNeed {
+        self.on_gpu.unwrap_or_default()
     }
 
     /// For putting the longest run first.

@@ -105,14 +105,15 @@ fn spawn(order: &Order) -> io::Result<Child> {
     let log = OpenOptions::new().create(true).append(true).open(order.folder.log())?;
     let mut command = Command::new(std::env::current_exe()?);
     if let Some(device) = &order.device {
-        // The driver's own order is by speed; everybody else counts along the bus.
-        command.env("CUDA_VISIBLE_DEVICES", device).env("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
+        command.env("CUDA_VISIBLE_DEVICES", device);
     }
     command
         .arg("worker")
         .arg(order.folder.path())
         .env("RAYON_NUM_THREADS", order.needs.cpus.to_string())
         .env("GLIBC_TUNABLES", allocator_settings())
+        // The driver's own order is by speed; everybody else counts along the bus.
+        .env("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)

@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::coordinator::RunOutcome;
-use super::devices::Claim;
+use super::devices::{Claim, Unplaceable, placeable};
 use super::estimate::{Estimator, cost};
 use super::identity::run_key;
 use super::plan::{Identity, Plan, PlannedPoint, PlannedRun, Planner, by_results};
 use super::search::{self, Tried};
 use crate::config::{BackendKind, Experiment, Objective, Pruner, SweepFile};
+use crate::events::FailureKind;
 use crate::store::KnownRun;
+use crate::train::gpu::Device;
 
 /// A run with what it needs and what became of it.
 #[derive(Debug, Clone)]
@@ -75,6 +77,18 @@ pub fn title(name: &str, label: &str) -> String {
     if label.is_empty() { name.to_owned() } else { format!("{name} [{label}]") }
 }
 
+/// The outcome of a run that no GPU can take.
+fn without_gpu(devices: &[Device], claim: Claim) -> Option<RunOutcome> {
+    Some(match placeable(devices, claim).err()? {
+        Unplaceable::TooSmall { needs, has } => RunOutcome::TooLarge { needs, limit: has, of: "GPU memory" },
+        Unplaceable::NoSuchDevice => {
+            let number = claim.device.unwrap_or_default();
+            let message = format!("There is no GPU {number}: {} can be used here, counted from 0.", devices.len());
+            RunOutcome::Failed { message, kind: FailureKind::Run }
+        }
+    })
+}
+
 /// How runs are turned into jobs.
 #[derive(Debug)]
 pub struct Terms {
@@ -86,8 +100,8 @@ pub struct Terms {
     pub threads: usize,
     /// Bytes that all runs together may take; `None`: unknown, not limited.
     pub memory: Option<u64>,
-    /// Bytes of the largest GPU; `None`: unknown, not limited.
-    pub gpu_memory: Option<u64>,
+    /// GPUs that runs may have; none: unknown, not limited.
+    pub devices: Vec<Device>,
     /// Do completed runs again.
     pub force: bool,
 }
@@ -161,7 +175,7 @@ impl Queue {
     }
 
     /// The queue of a single run.
-    pub fn one(experiment: Experiment, fingerprint: &str, force: bool, threads: usize) -> Self {
+    pub fn one(experiment: Experiment, fingerprint: &str, force: bool, threads: usize, devices: &[Device]) -> Self {
         let run_key = run_key(&experiment, fingerprint);
         let identity = Ok(Identity { run_key, fingerprint: fingerprint.into(), images: 0 });
         let run = PlannedRun {
@@ -174,7 +188,7 @@ impl Queue {
         };
         let plan = Plan { files: Vec::new(), runs: vec![run], points: BTreeMap::new() };
         let (estimator, known) = (Estimator::new(&[]), HashMap::new());
-        let terms = Terms { estimator, known, threads, memory: None, gpu_memory: None, force };
+        let terms = Terms { estimator, known, threads, memory: None, devices: devices.to_vec(), force };
         Self::new(plan, Planner::new(PathBuf::new()), terms)
     }
 
@@ -228,22 +242,20 @@ impl Queue {
         let outcome = match (&run.identity, self.terms.memory) {
             (Err(message), _) => Some(RunOutcome::unreadable(message)),
             (Ok(_), Some(limit)) if memory > limit => Some(RunOutcome::TooLarge { needs: memory, limit, of: "memory" }),
-            (Ok(_), _) if cost.gpu_memory() > self.terms.gpu_memory.unwrap_or(u64::MAX) => {
-                let limit = self.terms.gpu_memory.unwrap_or(u64::MAX);
-                Some(RunOutcome::TooLarge { needs: cost.gpu_memory(), limit, of: "GPU memory" })
-            }
             _ => known.as_ref().and_then(|known| self.done_already(run.study, known)),
         };
+        let claim = Claim {
+            device: run.experiment.device(),
+            share: run.experiment.resources().gpu_share(),
+            memory: cost.on_gpu(),
+        };
+        let needs_gpu = run.experiment.backend() == BackendKind::Cuda && !self.terms.devices.is_empty();
+        let outcome = outcome.or_else(|| if needs_gpu { without_gpu(&self.terms.devices, claim) } else { None });
         if outcome.is_none() {
             self.waiting.push(number);
         }
         let seconds = self.terms.estimator.seconds(cost, threads);
         let (force, id) = (self.terms.force, known.map(|known| known.id));
-        let claim = Claim {
-            device: run.experiment.device(),
-            share: run.experiment.resources().gpu_share(),
-            memory: cost.gpu_memory(),
-        };
         self.jobs.push(Job {
             number,
             run,

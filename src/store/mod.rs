@@ -196,21 +196,39 @@ impl Store {
             Err(error) => return Err(StoreError::Open { path: path.to_owned(), reason: error.to_string() }),
         }
         match Self::open(path) {
-            Err(StoreError::ReadOnly(reason)) => Self::open_unchanging(path).ok_or(StoreError::ReadOnly(reason)),
+            Err(StoreError::ReadOnly(reason)) => {
+                let connection = Self::open_unchanging(path);
+                let current = |connection: &Connection| schema_version(connection) == Ok(migrations().len());
+                let connection = connection.filter(current).ok_or(StoreError::ReadOnly(reason))?;
+                Ok(Self { connection })
+            }
             other => other,
         }
     }
 
-    /// A store that nobody can write, if it is whole without its log and of the newest schema.
-    fn open_unchanging(path: &Path) -> Option<Self> {
+    /// A store where nothing can be written beside it, if it is whole without its log. Whoever may write there must not, meanwhile.
+    fn open_unchanging(path: &Path) -> Option<Connection> {
         if std::fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0) {
             return None;
         }
+        let path = std::path::absolute(path).ok()?;
         let name = path.to_str()?.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-        let connection = Connection::open_with_flags(format!("file:{name}?immutable=1"), flags).ok()?;
-        let known = schema_version(&connection).ok()? == migrations().len();
-        known.then_some(Self { connection })
+        Connection::open_with_flags(format!("file:{name}?immutable=1"), flags).ok()
+    }
+
+    /// A store for reading only, wherever it lies.
+    fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
+        let opened = || {
+            let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            schema_version(&connection)?;
+            Ok(connection)
+        };
+        opened().map_err(|error: rusqlite::Error| StoreError::from(error).of(path)).or_else(|error| match error {
+            StoreError::ReadOnly(reason) => Self::open_unchanging(path).ok_or(StoreError::ReadOnly(reason)),
+            other => Err(other),
+        })
     }
 
     /// Whether nothing can be written into it.
@@ -223,8 +241,7 @@ impl Store {
     /// # Errors
     /// When there is no store, it cannot be read, or it is damaged.
     pub fn examine(path: &Path) -> Result<usize, StoreError> {
-        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
+        let connection = Self::open_to_read(path)?;
         let problem: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if problem != "ok" {
             return Err(StoreError::Damaged(problem));
@@ -238,10 +255,7 @@ impl Store {
     /// When the folder cannot be written.
     pub fn copy_aside(&self, path: &Path) -> Result<PathBuf, StoreError> {
         let copy = free_name(path, "before-rebuild");
-        match back_up(&self.connection, &copy) {
-            Ok(()) => Ok(copy),
-            Err(reason) => Err(StoreError::Disk(format!("{}: {reason}", copy.display()))),
-        }
+        back_up(&self.connection, &copy).map(|()| copy)
     }
 
     /// Gives a damaged store another name, with what SQLite keeps beside it; returns that name.
@@ -288,10 +302,9 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     }
     if found > 0 {
         let copy = beside(path, &format!(".schema-{found}"));
-        back_up(connection, &copy).map_err(|reason| StoreError::Backup {
-            path: path.to_owned(),
-            copy: copy.clone(),
-            reason,
+        back_up(connection, &copy).map_err(|error| match error {
+            StoreError::Damaged(_) => error,
+            error => StoreError::Backup { path: path.to_owned(), copy: copy.clone(), reason: error.to_string() },
         })?;
         tracing::info!(store = %path.display(), found, known, copy = %copy.display(), "the store is brought up to date");
     }
@@ -307,16 +320,18 @@ fn schema_version(connection: &Connection) -> rusqlite::Result<usize> {
 }
 
 /// A whole copy under its name, or none: the migration waits for it.
-fn back_up(connection: &Connection, copy: &Path) -> Result<(), String> {
+fn back_up(connection: &Connection, copy: &Path) -> Result<(), StoreError> {
     let part = beside(copy, ".part");
-    match std::fs::remove_file(&part) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.to_string()),
-        _ => {}
+    // Left over from a process that was killed.
+    let _ = std::fs::remove_file(&part);
+    let copied = connection.execute("VACUUM INTO ?1", [part.to_string_lossy()]).map_err(StoreError::from);
+    let named = copied.and_then(|_| {
+        std::fs::rename(&part, copy).map_err(|error| StoreError::Disk(format!("{}: {error}", copy.display())))
+    });
+    if named.is_err() {
+        let _ = std::fs::remove_file(&part);
     }
-    connection
-        .execute("VACUUM INTO ?1", [part.to_string_lossy()])
-        .map_err(|error| error.to_string())
-        .and_then(|_| std::fs::rename(&part, copy).map_err(|error| error.to_string()))
+    named
 }
 
 /// `emo.db.damaged-1`, or a higher number.

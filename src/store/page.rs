@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
-use super::{BUSY_TIMEOUT, RunSummary, Store, StoreError};
+use super::{RunSummary, Store, StoreError};
 
 /// What a list of runs is sorted by.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -104,9 +104,7 @@ impl Store {
         if !path.exists() {
             return Err(StoreError::Missing { path: path.to_owned() });
         }
-        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
-        Ok(Self { connection })
+        Ok(Self { connection: Self::open_to_read(path)? })
     }
 
     /// Some runs of a listing, and how many it has in all.

@@ -364,6 +364,19 @@ impl Store {
         Ok(ids.collect::<rusqlite::Result<_>>()?)
     }
 
+    /// Runs that are over, each with how many predictions it has.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn results(&self) -> Result<HashSet<(String, String, i64)>, StoreError> {
+        let mut statement = self.connection.prepare(
+            "SELECT id, status, (SELECT count(*) FROM predictions WHERE run_id = id) FROM runs
+             WHERE status IN ('completed', 'diverged', 'pruned')",
+        )?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
     /// Everything about one run, by its id.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! Which backend a run computes on: the one place that names burn's backends.
 
+use std::sync::OnceLock;
+
 use burn::backend::{Autodiff, Flex};
 use thiserror::Error;
 
@@ -67,10 +69,9 @@ pub fn check(backend: BackendKind, device: Option<usize>, place: Place) -> Resul
         return Ok(());
     }
     let reason = gpu::missing().or_else(|| {
-        let gpus = gpu::gpus().len();
-        device
-            .filter(|&device| gpus > 0 && device >= gpus)
-            .map(|device| format!("there is no GPU {device}: the driver has {gpus}, counted from 0"))
+        let gpus = device.map(|_| gpu::devices().len())?;
+        let none = device.filter(|&device| device >= gpus)?;
+        Some(format!("there is no GPU {none}: {gpus} can be used here, counted from 0"))
     });
     reason.map_or(Ok(()), |reason| Err(BackendError::NotUsable { backend, reason }))
 }
@@ -81,11 +82,13 @@ pub fn settled(experiment: Experiment, place: Place) -> Experiment {
     if experiment.backend() != BackendKind::Auto {
         return experiment;
     }
-    let gpu = check(BackendKind::Cuda, None, place).is_ok()
-        && match place {
-            Place::Here => !gpu::gpus().is_empty(),
-            Place::Elsewhere => experiment.resources().gpus().is_some_and(|gpus| gpus > 0),
-        };
+    // Asked once: all runs of a sweep mean the same by it.
+    static HERE: OnceLock<bool> = OnceLock::new();
+    let here = || check(BackendKind::Cuda, None, place).is_ok() && !gpu::devices().is_empty();
+    let gpu = match place {
+        Place::Here => *HERE.get_or_init(here),
+        Place::Elsewhere => is_built(BackendKind::Cuda) && experiment.resources().gpus().is_some_and(|gpus| gpus > 0),
+    };
     experiment.on(if gpu { BackendKind::Cuda } else { BackendKind::Cpu })
 }
 

@@ -126,20 +126,29 @@ pub struct Lock {
     _file: File,
 }
 
+/// Links that are followed one after the other, as many as Linux follows.
+const LINKS: usize = 40;
+
+/// Where a link leads, be it there or not.
+fn followed(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS {
+        let Ok(target) = fs::read_link(&path) else { return Ok(path) };
+        path = path.parent().unwrap_or(Path::new("")).join(target);
+    }
+    Err(rustix::io::Errno::LOOP.into())
+}
+
 /// Writes a file whole or not at all: temporary file in the same folder, fsync, rename, fsync of the folder. A link is followed; a
 /// device or a pipe is written to as it is.
 ///
 /// # Errors
 /// When the disk is full or the folder cannot be written.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    if let Ok(there) = fs::metadata(path) {
-        if !there.is_file() && !there.is_dir() {
-            return OpenOptions::new().write(true).open(path)?.write_all(bytes);
-        }
-        if fs::symlink_metadata(path).is_ok_and(|link| link.is_symlink()) {
-            return write_atomically(&path.canonicalize()?, bytes);
-        }
+    if fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+        return OpenOptions::new().write(true).open(path)?.write_all(bytes);
     }
+    let path = &followed(path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let temporary = folder.join(format!(".{name}.{}.tmp", std::process::id()));

@@ -59,20 +59,61 @@ fn parse(text: &str) -> Vec<Gpu> {
     text.lines().filter_map(gpu).collect()
 }
 
-/// The GPU that a worker sees first, after `CUDA_VISIBLE_DEVICES`.
+/// A GPU that runs may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// As `CUDA_VISIBLE_DEVICES` names it.
+    pub name: String,
+    /// Bytes of memory, where the driver tells.
+    pub memory: Option<u64>,
+}
+
+/// The GPUs that this process may use: those that `CUDA_VISIBLE_DEVICES` names, else all that the driver has.
+pub fn devices() -> Vec<Device> {
+    let allowed = std::env::var("CUDA_VISIBLE_DEVICES").ok();
+    let known = if allowed.as_deref() == Some("") { Vec::new() } else { gpus() };
+    let memory = |name: &str| known.iter().find(|gpu| gpu.index.to_string() == name).map(|gpu| gpu.memory);
+    let present = |number: &usize| Path::new(&format!("/dev/nvidia{number}")).exists();
+    let names: Vec<String> = match allowed {
+        Some(allowed) => {
+            allowed.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
+        }
+        // In a container the numbers of the files are those of the machine outside.
+        None if known.is_empty() => (0..64).filter(present).map(|number| number.to_string()).collect(),
+        None => known.iter().map(|gpu| gpu.index.to_string()).collect(),
+    };
+    names.into_iter().map(|name| Device { memory: memory(&name), name }).collect()
+}
+
+/// The GPU that a worker sees first; `None` where it is named otherwise than by its number.
 pub fn own() -> Option<Gpu> {
     let visible = std::env::var("CUDA_VISIBLE_DEVICES").unwrap_or_default();
-    let first = visible.split(',').next().unwrap_or_default().trim().parse().unwrap_or(0);
-    gpus().into_iter().find(|gpu| gpu.index == first)
+    let first = visible.split(',').next().unwrap_or_default().trim();
+    let number = if first.is_empty() { 0 } else { first.parse().ok()? };
+    gpus().into_iter().find(|gpu| gpu.index == number)
 }
 
 /// Bytes that a run needs of a GPU, by estimate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MemoryNeed {
     /// For the network, its training and the batches.
     pub training: u64,
     /// For all images, where they are kept there.
     pub images: u64,
+}
+
+impl MemoryNeed {
+    /// Whether the images can be kept on a GPU with so much memory, of which so much is free. burn gives no tensor more than a
+    /// quarter of it, and while they are brought there they are there twice.
+    pub fn keeps_images(&self, memory: u64, free: u64) -> bool {
+        self.images <= memory / 4 && self.images.saturating_add(self.training.max(self.images)) <= free
+    }
+
+    /// What a run takes at most of a GPU with so much memory.
+    pub fn on(&self, memory: u64) -> u64 {
+        let kept = if self.keeps_images(memory, memory) { self.images } else { 0 };
+        self.training.max(kept) + kept
+    }
 }
 
 /// Bytes that the driver and compiled kernels take before there is any data.

@@ -157,6 +157,11 @@ fn failed(error: &RunError) -> Event {
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    if let Some(failure) = gpu::failure() {
+        return format!(
+            "The GPU cannot be used: {failure} `emo-runner doctor` tries it; backend = \"cpu\" goes without."
+        );
+    }
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
     format!("The worker panicked: {text}. This is a bug; its log has the details.")
@@ -291,7 +296,10 @@ impl Run<'_> {
             #[cfg(feature = "ndarray")]
             BackendKind::Ndarray => self.train::<backend::NdArray>(),
             #[cfg(feature = "cuda")]
-            BackendKind::Cuda => self.train::<backend::Cuda>(),
+            BackendKind::Cuda => {
+                gpu::listen();
+                self.train::<backend::Cuda>()
+            }
             #[allow(unreachable_patterns, reason = "reachable in builds without one of the features")]
             other => Err(BackendError::NotBuilt(other).into()),
         }
@@ -340,13 +348,11 @@ impl Run<'_> {
     fn resident<B: Backend>(&self, device: &B::Device) -> Result<Option<Resident<B>>, RunError> {
         let need = gpu::memory_need(self.experiment, self.dataset.len());
         let (BackendKind::Cuda, Some(need)) = (self.experiment.backend(), need) else { return Ok(None) };
-        gpu::listen();
         let Some(gpu) = gpu::own() else { return Ok(None) };
         if need.training > gpu.free {
             return Err(RunError::GpuMemory { needs: need.training >> 20, free: gpu.free >> 20, name: gpu.name });
         }
-        // burn gives no tensor more than a quarter of a GPU.
-        let fits = need.images <= gpu.memory / 4 && need.training + need.images <= gpu.free;
+        let fits = need.keeps_images(gpu.memory, gpu.free);
         tracing::info!(gpu = gpu.name, free = gpu.free, images = need.images, fits, "images on the GPU");
         Ok(fits.then(|| Resident::upload(self.dataset, device)))
     }
