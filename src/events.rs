@@ -382,7 +382,12 @@ pub struct Reader {
     lines: u64,
     /// Nobody writes any more: what is no event now never will be.
     at_rest: bool,
+    /// How often the line at `offset` was looked at in vain.
+    looks: u32,
 }
+
+/// Looks at a line that is no event before it is passed over though somebody may still write.
+const PATIENCE: u32 = 30;
 
 impl Reader {
     /// All events of the complete lines since the last call.
@@ -405,11 +410,15 @@ impl Reader {
             match parsed {
                 Ok(event) => lines.push(event),
                 // Through a network file system a line's end can arrive before its middle, as zeros: it is looked at again.
-                Err(_) if !self.at_rest && (place == end || line.contains(&0)) => break,
+                Err(_) if !self.at_rest && self.looks < PATIENCE && (place == end || line.contains(&0)) => {
+                    self.looks += 1;
+                    break;
+                }
                 Err(error) => tracing::warn!(at = self.offset, %error, "a line that is no event is passed over"),
             }
             self.offset = place;
             self.lines += 1;
+            self.looks = 0;
         }
         Ok(lines)
     }
@@ -462,6 +471,9 @@ mod tests {
         let mut reader = Reader::default();
         let mut file = File::open(&path).unwrap();
         assert_eq!(reader.read(&mut file).unwrap().len(), 1);
+        let mut patient = reader.clone();
+        let read = (0..=PATIENCE).map(|_| patient.read(&mut file).unwrap().len()).find(|&lines| lines > 0);
+        assert_eq!(read, Some(1), "what never arrives is passed over in the end");
         assert_eq!(read_all(&path).unwrap().len(), 2, "nobody writes any more");
         std::fs::write(&path, &whole).unwrap();
         assert_eq!(reader.read(&mut file).unwrap().len(), 2, "it has arrived");
