@@ -40,7 +40,7 @@ kill-rounds ROUNDS="100":
 faults:
     EMO_FAULTS=all cargo test --features ndarray --test faults -- --nocapture
 
-# Changed files of every kind, so many of each (60000 take 3 minutes)
+# Changed files of every kind, so many of each (60000 take a quarter of an hour)
 fuzz CASES="60000":
     PROPTEST_CASES={{CASES}} cargo test --features ndarray --test bad_input
 
