@@ -36,7 +36,7 @@ ci:
 kill-rounds ROUNDS="100":
     EMO_KILL_ROUNDS={{ROUNDS}} cargo test --release --test sweep_survives killed_at_any_moment -- --nocapture
 
-# A fault at every file operation of a run, five kinds of it (3 minutes)
+# A fault at every file operation of a run, six kinds of it (4 minutes)
 faults:
     EMO_FAULTS=all cargo test --features ndarray --test faults -- --nocapture
 
