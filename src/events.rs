@@ -424,13 +424,25 @@ impl Reader {
     }
 }
 
-/// All events of a run; none when it has no file yet.
+/// All events of a run that nobody writes to, as far as is known; none when it has no file yet.
 ///
 /// # Errors
 /// When the file is there but cannot be read.
 pub fn read_all(path: &Path) -> io::Result<Vec<Line>> {
+    read_with(path, Reader { at_rest: true, ..Reader::default() })
+}
+
+/// Events of a run that somebody else writes to: up to a line that may still be arriving.
+///
+/// # Errors
+/// As above.
+pub fn read_arrived(path: &Path) -> io::Result<Vec<Line>> {
+    read_with(path, Reader::default())
+}
+
+fn read_with(path: &Path, mut reader: Reader) -> io::Result<Vec<Line>> {
     match File::open(path) {
-        Ok(mut file) => Reader { at_rest: true, ..Reader::default() }.read(&mut file),
+        Ok(mut file) => reader.read(&mut file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error),
     }
@@ -475,6 +487,7 @@ mod tests {
         let read = (0..=PATIENCE).map(|_| patient.read(&mut file).unwrap().len()).find(|&lines| lines > 0);
         assert_eq!(read, Some(1), "what never arrives is passed over in the end");
         assert_eq!(read_all(&path).unwrap().len(), 2, "nobody writes any more");
+        assert_eq!(read_arrived(&path).unwrap().len(), 1, "somebody may");
         std::fs::write(&path, &whole).unwrap();
         assert_eq!(reader.read(&mut file).unwrap().len(), 2, "it has arrived");
 

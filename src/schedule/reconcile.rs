@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::attempt::ending;
 use super::results::Results;
 use crate::config::{ConfigError, Experiment, load};
-use crate::events::{self, Event, Writer};
+use crate::events::{self, Event, Line, Writer};
 use crate::model::weights;
 use crate::store::{Annotation, Store, StoreError};
 use crate::train::checkpoint::Place;
@@ -48,11 +48,7 @@ pub fn settle(results: &Results, store: &mut Store) -> Result<(), ReconcileError
             continue;
         }
         let Ok(experiment) = experiment_of(&folder) else { continue };
-        // A worker that lives holds the lock; then the run is really running.
-        if let Some(_lock) = folder.try_lock()? {
-            close_torn_run(&folder)?;
-        }
-        store.take(&id, &experiment, &events::read_all(&folder.events())?)?;
+        store.take(&id, &experiment, &told(&folder)?)?;
     }
     Ok(())
 }
@@ -73,10 +69,7 @@ pub fn rebuild(results: &Results, store: &mut Store) -> Result<Rebuilt, Reconcil
                 continue;
             }
         };
-        if let Some(_lock) = folder.try_lock()? {
-            close_torn_run(&folder)?;
-        }
-        let lines = events::read_all(&folder.events())?;
+        let lines = told(&folder)?;
         if lines.is_empty() {
             rebuilt.skipped.push((id, "it has no events".to_owned()));
             continue;
@@ -103,6 +96,18 @@ pub fn annotate(results: &Results, store: &mut Store, id: &str, annotation: &Ann
 
 fn experiment_of(folder: &RunFolder) -> Result<Experiment, ConfigError> {
     Ok(load(&folder.experiment(), &[])?.experiment)
+}
+
+/// What a run has told, ended if its worker died without a word.
+fn told(folder: &RunFolder) -> io::Result<Vec<Line>> {
+    match folder.try_lock()? {
+        Some(_lock) => {
+            close_torn_run(folder)?;
+            events::read_all(&folder.events())
+        }
+        // A worker that lives holds the lock; then the run is really running.
+        None => events::read_arrived(&folder.events()),
+    }
 }
 
 /// Ends the event file of a run whose worker died without a word. Call it with the run's lock held.
