@@ -33,7 +33,8 @@ pub struct Experiment {
     #[serde(default = "seed")]
     #[schemars(range(min = 0, max = 9_223_372_036_854_775_807_i64))]
     pub(super) seed: u64,
-    /// Where the computation happens: cpu, cuda (an NVIDIA GPU; cuda:1 the second of those that this machine may use), auto (a GPU where there is one), or ndarray.
+    /// Where the computation happens: cpu, cuda (an NVIDIA GPU; cuda:1 the second of those that this machine may use), auto (a GPU
+    /// where there is one), or ndarray.
     #[serde(default)]
     pub(super) backend: Backend,
     /// The images.

@@ -401,8 +401,8 @@ impl<B: AutodiffBackend<InnerBackend: Kernels> + Kernels> Training<'_, B> {
         indices: &[usize],
     ) -> Result<Option<Vec<f64>>, TrainError> {
         let batches = self.batches(indices, None);
-        let mut logits = Vec::with_capacity(indices.len());
         if let Some(resident) = &self.resident {
+            let mut logits = Vec::with_capacity(batches.steps());
             for step in 0..batches.steps() {
                 if self.interrupt.is_raised() {
                     return Ok(None);

@@ -173,7 +173,7 @@ fn attempt(
     interrupt: &Interrupt,
     events: &Mutex<Writer>,
 ) -> Result<Event, RunError> {
-    let experiment = backend::settled(load(&folder.experiment(), &[])?.experiment, Place::Here);
+    let experiment = load(&folder.experiment(), &[])?.experiment;
     let lines = crate::events::read_all(&folder.events())?;
     let attempt = 1 + lines.iter().filter(|line| matches!(line.event, Event::Started(_))).count();
     emit(
